@@ -1,0 +1,69 @@
+# Weir. `make run` and `make test` are all that is needed on a fresh machine with a Rust tool-chain (rustup),
+# make and a C compiler; what else is missing they install, and say so.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test component lint bench wasm-toolchain
+
+CARGO ?= cargo
+COMPONENT := target/component/weir_logic.wasm
+GUEST_SOURCES := $(shell find guest/src -name '*.rs') guest/Cargo.toml Cargo.toml Cargo.lock wit/aggregator.wit
+
+# Which tool-chain builds the component: rustup's target wasm32-wasip2, or Debian's packages. `auto` takes
+# rustup's where it is installed or can be added.
+WASM_TOOLCHAIN ?= auto
+DEBIAN_PACKAGES := rustc-web cargo-web rust-web-src rust-web-llvm
+RUST_HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+RUST_LIB := $(shell rustc --print sysroot 2>/dev/null)/lib/rustlib
+
+ifeq ($(WASM_TOOLCHAIN),auto)
+  ifneq ($(wildcard $(RUST_LIB)/wasm32-wasip2),)
+    override WASM_TOOLCHAIN := rustup
+  else ifneq ($(RUSTUP_AUTO_INSTALL),0)
+    override WASM_TOOLCHAIN := rustup
+  else
+    override WASM_TOOLCHAIN := debian
+  endif
+endif
+
+help: ## Say what can be made
+	@echo "Weir: a stream aggregator for DynamoDB rate limiters"; echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+run: $(COMPONENT) ## Build everything and run the demo (the first time takes about ten minutes)
+	@echo "Building the host; the first time this takes some minutes, later seconds."
+	$(CARGO) build --quiet -p weir
+	target/debug/weir demo $(DEMO)
+
+component: $(COMPONENT) ## Build the component, target/component/weir_logic.wasm
+
+# Every component is a crate without std, built in a target folder of its own for each tool-chain.
+BUILD_rustup = $(CARGO) build
+BUILD_debian = RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 PATH="$$PATH:$(RUST_LIB)/$(RUST_HOST)/bin:$(RUST_LIB)/$(RUST_HOST)/bin/gcc-ld" /usr/bin/cargo build -Zbuild-std=core,alloc
+
+$(COMPONENT): $(GUEST_SOURCES) | wasm-toolchain
+	@echo "Building the component with $(WASM_TOOLCHAIN)'s tool-chain."
+	$(BUILD_$(WASM_TOOLCHAIN)) --quiet -p weir-logic --target wasm32-wasip2 --profile component --target-dir target/wasm-$(WASM_TOOLCHAIN)
+	@mkdir -p $(@D)
+	cp target/wasm-$(WASM_TOOLCHAIN)/wasm32-wasip2/component/weir_logic.wasm $@
+	@echo "$@: $$(stat -c %s $@) bytes"
+
+wasm-toolchain:
+ifeq ($(WASM_TOOLCHAIN),rustup)
+	@test -d $(RUST_LIB)/wasm32-wasip2 || { echo "Adding rustup's target wasm32-wasip2."; rustup target add wasm32-wasip2; }
+else
+	@if ! dpkg -s $(DEBIAN_PACKAGES) >/dev/null 2>&1; then \
+	  if [ "$$(id -u)" != 0 ]; then echo "To build the component, install as root: apt-get install $(DEBIAN_PACKAGES)" >&2; exit 1; fi; \
+	  echo "Installing $(DEBIAN_PACKAGES)."; \
+	  apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN_PACKAGES) >/dev/null; \
+	fi
+endif
+
+lint: ## Check formatting, lints and documentation
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
+
+test: $(COMPONENT) ## Run every test
+	$(CARGO) test --workspace

@@ -1,0 +1,173 @@
+//! Usage windows: hours, days and months in UTC, their starts, ends and names.
+
+use crate::{Window, decimal::EpochMs};
+use alloc::{format, string::String};
+use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
+use core::fmt;
+
+/// A point in time that no window can hold: windows start in the years 1000 to 9999.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfRange(EpochMs);
+
+impl fmt::Display for OutOfRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match utc(self.0) {
+            Some(time) => write!(f, "year {} is out of range", time.year()),
+            None => write!(f, "timestamp {} ms is out of range", self.0.0),
+        }
+    }
+}
+
+impl Window {
+    /// The name, as it stands in a snapshot's `window`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hourly => "hourly",
+            Self::Daily => "daily",
+            Self::Monthly => "monthly",
+        }
+    }
+
+    /// What a snapshot's sort key ends in where windows are kept apart (correction `window-suffix`).
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Hourly => "",
+            Self::Daily => "#daily",
+            Self::Monthly => "#monthly",
+        }
+    }
+
+    /// The first instant of the window that holds `at`.
+    ///
+    /// # Errors
+    /// Years outside 1000 to 9999, whose text would not sort.
+    pub fn start(self, at: EpochMs) -> Result<NaiveDateTime, OutOfRange> {
+        let time = utc(at)
+            .filter(|time| (1000..=9999).contains(&time.year()))
+            .ok_or(OutOfRange(at))?;
+        let (date, hour) = match self {
+            Self::Hourly => (time.date_naive(), time.hour()),
+            Self::Daily => (time.date_naive(), 0),
+            Self::Monthly => (time.date_naive().with_day(1).ok_or(OutOfRange(at))?, 0),
+        };
+        date.and_hms_opt(hour, 0, 0).ok_or(OutOfRange(at))
+    }
+
+    /// The last second of the window that starts at `start`; not stored, readers compute it likewise.
+    pub fn end(self, start: NaiveDateTime) -> NaiveDateTime {
+        let day = |date: NaiveDate| {
+            date.and_time(NaiveTime::from_hms_opt(23, 59, 59).unwrap_or_default())
+        };
+        match self {
+            Self::Hourly => start
+                .with_minute(59)
+                .and_then(|time| time.with_second(59))
+                .unwrap_or(start),
+            Self::Daily => day(start.date()),
+            Self::Monthly => {
+                let last = start
+                    .date()
+                    .with_day(1)
+                    .and_then(|first| first.checked_add_months(Months::new(1)))
+                    .and_then(|next| next.pred_opt());
+                day(last.unwrap_or(start.date()))
+            }
+        }
+    }
+}
+
+/// A window's start as it stands in keys and in `window_start`: `YYYY-MM-DDTHH:00:00Z`.
+pub fn key(start: NaiveDateTime) -> String {
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:00:00Z",
+        start.year(),
+        start.month(),
+        start.day(),
+        start.hour()
+    )
+}
+
+/// A time as a date and hour in UTC.
+pub fn utc(at: EpochMs) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(i64::try_from(at.0).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Window::{Daily, Hourly, Monthly};
+    use alloc::string::ToString;
+
+    #[test]
+    fn windows_start_on_the_hour_the_day_and_the_month() {
+        for (at, hourly, daily, monthly) in [
+            (
+                1_704_110_460_000,
+                "2024-01-01T12:00:00Z",
+                "2024-01-01T00:00:00Z",
+                "2024-01-01T00:00:00Z",
+            ),
+            (
+                1_709_251_199_999,
+                "2024-02-29T23:00:00Z",
+                "2024-02-29T00:00:00Z",
+                "2024-02-01T00:00:00Z",
+            ),
+            (
+                0,
+                "1970-01-01T00:00:00Z",
+                "1970-01-01T00:00:00Z",
+                "1970-01-01T00:00:00Z",
+            ),
+            (
+                -1,
+                "1969-12-31T23:00:00Z",
+                "1969-12-31T00:00:00Z",
+                "1969-12-01T00:00:00Z",
+            ),
+            (
+                253_402_300_799_999,
+                "9999-12-31T23:00:00Z",
+                "9999-12-31T00:00:00Z",
+                "9999-12-01T00:00:00Z",
+            ),
+        ] {
+            for (window, expected) in [(Hourly, hourly), (Daily, daily), (Monthly, monthly)] {
+                assert_eq!(
+                    key(window.start(EpochMs(at)).unwrap()),
+                    expected,
+                    "{at} {window:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn times_outside_four_digit_years_are_out_of_range() {
+        for (at, message) in [
+            (1_000_000_000_000_000, "year 33658 is out of range"),
+            (253_402_300_800_000, "year 10000 is out of range"),
+            (-30_610_224_000_001, "year 999 is out of range"),
+            (
+                10_i128.pow(30),
+                "timestamp 1000000000000000000000000000000 ms is out of range",
+            ),
+        ] {
+            assert_eq!(Hourly.start(EpochMs(at)).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn windows_end_at_their_last_second() {
+        for (window, start, end) in [
+            (Hourly, "2024-01-01T12:00:00", "2024-01-01T12:59:59"),
+            (Daily, "2024-01-01T00:00:00", "2024-01-01T23:59:59"),
+            (Monthly, "2024-02-01T00:00:00", "2024-02-29T23:59:59"),
+            (Monthly, "2023-02-01T00:00:00", "2023-02-28T23:59:59"),
+            (Monthly, "2024-12-01T00:00:00", "2024-12-31T23:59:59"),
+        ] {
+            let end_of = window.end(start.parse().unwrap());
+            assert_eq!(end_of, end.parse().unwrap(), "{window:?} {start}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Clients of AWS, configured the standard way: environment, profiles, regions, endpoints.
+
+use crate::settings;
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use std::time::Duration;
+
+/// Tries of one call; the batch's deadline ends them earlier.
+const TRIES: u32 = 8;
+
+/// Why there can be no clients.
+#[derive(Debug, thiserror::Error)]
+pub enum AwsError {
+    /// Nothing says which region to talk to.
+    #[error("no AWS region: set AWS_REGION, or choose a profile that has one with AWS_PROFILE")]
+    NoRegion,
+    /// The table cannot be looked at.
+    #[error(
+        "cannot look at the table {table}: {reason}. Check TABLE_NAME, the region and the endpoint, or name the stream with --stream-arn"
+    )]
+    NoTable {
+        /// Which table.
+        table: String,
+        /// What the service or the network said.
+        reason: String,
+    },
+    /// The table has no stream.
+    #[error("the table {0} has no stream: enable one with the view type NEW_AND_OLD_IMAGES")]
+    NoStream(String),
+}
+
+/// Reads the configuration. Endpoints of single services come from `AWS_ENDPOINT_URL_DYNAMODB`,
+/// `AWS_ENDPOINT_URL_S3` and the like.
+///
+/// # Errors
+/// [`AwsError`], where it is not complete.
+pub async fn config() -> Result<SdkConfig, AwsError> {
+    let https = Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(2))
+        .operation_attempt_timeout(Duration::from_secs(10))
+        .build();
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(https)
+        .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
+        .timeout_config(timeouts)
+        .load()
+        .await;
+    if config.region().is_none() {
+        Err(AwsError::NoRegion)
+    } else {
+        Ok(config)
+    }
+}
+
+/// A client of S3. An endpoint of one's own hardly has a host name for each bucket, so there it is in the path.
+pub fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
+    let is_elsewhere = config.endpoint_url().is_some() || settings::has_s3_endpoint();
+    let config = aws_sdk_s3::config::Builder::from(config)
+        .force_path_style(is_elsewhere)
+        .build();
+    aws_sdk_s3::Client::from_conf(config)
+}
+
+/// The ARN of a table's latest stream.
+///
+/// # Errors
+/// [`AwsError`], where the table cannot be looked at or has none.
+pub async fn stream_of(config: &SdkConfig, table: &str) -> Result<String, AwsError> {
+    let client = aws_sdk_dynamodb::Client::new(config);
+    let described = client
+        .describe_table()
+        .table_name(table)
+        .send()
+        .await
+        .map_err(|error| AwsError::NoTable {
+            table: table.into(),
+            reason: aws_sdk_dynamodb::error::DisplayErrorContext(&error).to_string(),
+        })?;
+    described
+        .table
+        .and_then(|table| table.latest_stream_arn)
+        .ok_or_else(|| AwsError::NoStream(table.into()))
+}

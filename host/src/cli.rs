@@ -1,0 +1,191 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::{path::PathBuf, time::Duration};
+use weir::{
+    settings::Arguments,
+    source::{BisectOnError, Filter, FilterError, Rules},
+    worker::{StartPosition, WorkerOptions},
+};
+
+/// A stream aggregator for zae-limiter: sums consumption into usage snapshots, refills token buckets, archives
+/// audit events. The decisions are a WebAssembly component's, which can be exchanged; this program carries them out.
+#[derive(Parser)]
+#[command(
+    version,
+    about,
+    max_term_width = 100,
+    after_help = "Start with `weir demo`: it needs nothing.\n\nExit codes: 0 done, 1 the work failed, 2 wrong usage."
+)]
+pub struct Program {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Show the whole job on an embedded table: traffic, usage, refills, archive. Needs nothing
+    #[cfg(feature = "local")]
+    Demo(Demo),
+    /// Print what the component would do about events; touch nothing
+    Replay(Replay),
+    /// Process events once, each file as one batch, against the configured table and bucket
+    Apply(Apply),
+    /// Follow the table's stream, as a Lambda event source mapping would
+    Worker(Box<Worker>),
+    /// Show what a component is: its imports, exports, description, size and digest
+    Inspect(Inspect),
+}
+
+#[cfg(feature = "local")]
+#[derive(Args)]
+pub struct Demo {
+    #[command(flatten)]
+    pub options: weir::demo::DemoOptions,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub settings: Arguments,
+}
+
+#[derive(Args)]
+pub struct Events {
+    /// Lambda events of a DynamoDB stream, as JSON files
+    #[arg(required = true, value_name = "EVENT.json")]
+    pub files: Vec<PathBuf>,
+    /// The time of processing, in milliseconds since the epoch [default: now]
+    #[arg(long, value_name = "MS")]
+    pub now: Option<u64>,
+    /// Names the delivery
+    #[arg(long, value_name = "ID", default_value = "unknown")]
+    pub request_id: String,
+    /// Names the function
+    #[arg(long, value_name = "NAME", default_value = "unknown")]
+    pub function_name: String,
+    /// Print JSON, one line for each file
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct Replay {
+    #[command(flatten)]
+    pub events: Events,
+    #[command(flatten)]
+    pub settings: Arguments,
+}
+
+#[derive(Args)]
+pub struct Apply {
+    #[command(flatten)]
+    pub events: Events,
+    /// Seconds that a batch may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=900))]
+    pub timeout: u64,
+    #[command(flatten)]
+    pub settings: Arguments,
+}
+
+#[derive(Args)]
+pub struct Inspect {
+    /// The component [default: the one that comes with the program]
+    pub file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct Worker {
+    /// The stream [default: the table's latest]
+    #[arg(long, value_name = "ARN")]
+    pub stream_arn: Option<String>,
+    /// File that remembers how far the stream is done; without one every run begins anew
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// File for records that are given up, whole, one JSON line for each batch [default: the log]
+    #[arg(long, value_name = "FILE")]
+    on_failure: Option<PathBuf>,
+    /// Where a stream begins that the checkpoint does not know
+    #[arg(long, value_enum, default_value_t = Start::TrimHorizon)]
+    start: Start,
+    /// Most records in a batch
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    batch_size: usize,
+    /// Seconds that a batch waits to be filled
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    batch_window: u64,
+    /// Times that a failed batch is delivered again [default: until its records are too old]
+    #[arg(long, value_name = "COUNT")]
+    retries: Option<u32>,
+    /// Seconds after which a record is given up; a stream keeps them for a day
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
+    max_record_age: u64,
+    /// Deliver failed batches again as they are, not in halves
+    #[arg(long)]
+    no_bisect: bool,
+    /// Event filter patterns, as for an event source mapping [default: buckets and expired audit events]
+    #[arg(long = "filter", value_name = "PATTERN")]
+    filters: Vec<String>,
+    /// Seconds that a batch may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=900))]
+    timeout: u64,
+    /// Stop after so many seconds without records
+    #[arg(long, value_name = "SECONDS")]
+    stop_when_idle: Option<u64>,
+    /// Milliseconds between reads of an empty shard
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    poll_interval: u64,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub settings: Arguments,
+}
+
+/// Where a stream begins.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Start {
+    /// With the oldest record it still has
+    TrimHorizon,
+    /// With the next record
+    Latest,
+}
+
+impl Worker {
+    /// The options, where every filter can be understood.
+    pub fn options(&self) -> Result<WorkerOptions, FilterError> {
+        let mut rules = Rules {
+            batch_size: self.batch_size,
+            batch_window: Duration::from_secs(self.batch_window),
+            retries: self.retries,
+            maximum_record_age: Some(Duration::from_secs(self.max_record_age)),
+            bisect_on_error: if self.no_bisect {
+                BisectOnError::KeepWhole
+            } else {
+                BisectOnError::Halve
+            },
+            ..Rules::default()
+        };
+        if !self.filters.is_empty() {
+            rules.filters = self
+                .filters
+                .iter()
+                .map(|pattern| Filter::parse(pattern))
+                .collect::<Result<_, _>>()?;
+        }
+        Ok(WorkerOptions {
+            rules,
+            checkpoint: self.checkpoint.clone(),
+            on_failure: self.on_failure.clone(),
+            start: match self.start {
+                Start::TrimHorizon => StartPosition::TrimHorizon,
+                Start::Latest => StartPosition::Latest,
+            },
+            poll_interval: Duration::from_millis(self.poll_interval),
+            batch_timeout: Duration::from_secs(self.timeout),
+            stop_when_idle: self.stop_when_idle.map(Duration::from_secs),
+        })
+    }
+}

@@ -1,0 +1,28 @@
+//! A stream aggregator for DynamoDB rate limiters.
+//!
+//! A batch of stream records goes to a WebAssembly component, which plans; this library checks the plan
+//! against a policy and carries it out:
+//!
+//! ```text
+//! event ─► logic: plan ─► apply::policy ─► apply: DynamoDB, S3 ─► outcome
+//! ```
+//!
+//! [`batch::Processor`] is all of that. The ways in are thin: [`replay`] prints a plan, [`worker`] polls a
+//! table's stream by the rules of [`source`], and (with feature `local`) `demo` runs the whole job against
+//! embedded servers. `docs/design.md` argues for each choice, `docs/rules.md` has every rule a component follows.
+
+pub mod apply;
+pub mod aws;
+pub mod batch;
+pub mod contract;
+#[cfg(feature = "local")]
+pub mod demo;
+mod event;
+#[cfg(feature = "local")]
+pub mod local;
+pub mod logic;
+pub mod replay;
+pub mod settings;
+pub mod source;
+pub mod telemetry;
+pub mod worker;

@@ -1,0 +1,85 @@
+//! The engine: one configuration, and the clock that stops what runs too long.
+
+use super::LogicError;
+use std::{
+    sync::mpsc::{self, RecvTimeoutError, Sender},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// How often running components are looked at. A time-out is exact to this.
+const TICK: Duration = Duration::from_millis(5);
+
+/// Instances alive at once, at the most: one that plans and one in shadow, with room for an embedder's own.
+const INSTANCES: u32 = 8;
+
+/// Memory kept ready between batches; around what a full batch takes, so that it costs no page faults.
+const RESIDENT: usize = 16 << 20;
+
+/// The engine's configuration. Everything that an artifact's compatibility depends on is set here.
+pub(super) fn engine_config() -> Config {
+    let mut config = Config::new();
+    config.wasm_component_model(true).epoch_interruption(true);
+    config
+}
+
+/// An engine whose instances have up to `memory` bytes of linear memory.
+pub(super) fn engine(memory: usize) -> Result<Engine, LogicError> {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(INSTANCES)
+        .total_core_instances(INSTANCES * 4)
+        .total_memories(INSTANCES)
+        .total_tables(INSTANCES * 4)
+        .max_memory_size(memory)
+        .linear_memory_keep_resident(RESIDENT.min(memory));
+    let mut config = engine_config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Engine::new(&config).or_else(|error| {
+        // A pool reserves addresses ahead; where the system allows few, instances are made one by one.
+        tracing::warn!("no room for a pool of instances, making each anew: {error:#}");
+        Engine::new(&engine_config()).map_err(|error| LogicError::Engine(format!("{error:#}")))
+    })
+}
+
+/// How many ticks a time takes, at least one.
+pub(super) fn ticks(timeout: Duration) -> u64 {
+    u64::try_from(timeout.as_millis() / TICK.as_millis())
+        .unwrap_or(u64::MAX)
+        .clamp(1, u64::MAX / 2)
+}
+
+/// The thread that moves an engine's clock on. It ends when this is dropped.
+pub(super) struct Ticker {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    pub(super) fn start(engine: &Engine) -> Self {
+        let engine = engine.weak();
+        let (stop, stopped) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                let Some(engine) = engine.upgrade() else {
+                    return;
+                };
+                engine.increment_epoch();
+            }
+        });
+        Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A ticker cannot panic; were it to, there would be nothing left to clean up.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What one instance may use, and what it asked for beyond it.
+
+use wasmtime::ResourceLimiter;
+
+/// The state of one instance's store.
+pub(super) struct Sandbox {
+    memory: usize,
+    wanted: Option<usize>,
+}
+
+/// Elements of all tables; a component of this job has a few hundred functions.
+const TABLE_ELEMENTS: usize = 100_000;
+
+impl Sandbox {
+    /// With a bound on linear memory, in bytes.
+    pub(super) fn new(memory: usize) -> Self {
+        Self {
+            memory,
+            wanted: None,
+        }
+    }
+
+    /// The memory the instance asked for and did not get.
+    pub(super) fn wanted(&self) -> Option<usize> {
+        self.wanted
+    }
+}
+
+impl ResourceLimiter for Sandbox {
+    /// Refusing with an error, not with `false`: a component that is told "no" would only panic, and hide the reason.
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if desired <= self.memory {
+            return Ok(true);
+        }
+        self.wanted = Some(desired);
+        Err(wasmtime::Error::msg("out of memory"))
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS)
+    }
+}

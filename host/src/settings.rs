@@ -1,0 +1,457 @@
+//! Environment and flags → one validated value. The only reader of the environment.
+//!
+//! Every setting has a variable and a flag; the flag wins. A bad value stops the program at its start, with a
+//! message that names the variable, the value and what is allowed.
+//!
+//! ```
+//! use clap::Parser;
+//! use weir::settings::Arguments;
+//!
+//! #[derive(Parser)]
+//! struct Program {
+//!     #[command(flatten)]
+//!     arguments: Arguments,
+//! }
+//! let program = Program::parse_from(["weir", "--snapshot-windows", "hourly, monthly"]);
+//! assert_eq!(program.arguments.validate().unwrap().logic.windows.len(), 2);
+//!
+//! let program = Program::parse_from(["weir", "--snapshot-windows", "weekly"]);
+//! assert_eq!(
+//!     program.arguments.validate().unwrap_err().to_string(),
+//!     "SNAPSHOT_WINDOWS (--snapshot-windows) is `weekly`; allowed: a list of hourly, daily, monthly"
+//! );
+//! ```
+
+use crate::contract;
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+/// The settings as they are written: by flag, by variable, or not at all.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Arguments {
+    /// The limiter's table [default: rate-limits]
+    #[arg(long, env = "TABLE_NAME", value_name = "NAME", help_heading = SETTINGS)]
+    table_name: Option<String>,
+    /// Windows to sum usage over, separated by commas [default: hourly,daily]
+    #[arg(long, env = "SNAPSHOT_WINDOWS", value_name = "LIST", help_heading = SETTINGS)]
+    snapshot_windows: Option<String>,
+    /// Days that a usage snapshot is kept [default: 90]
+    #[arg(long, env = "SNAPSHOT_TTL_DAYS", value_name = "DAYS", help_heading = SETTINGS)]
+    snapshot_ttl_days: Option<String>,
+    /// Whether expired audit events go to the archive bucket: true or false [default: false]
+    #[arg(long, env = "ENABLE_ARCHIVAL", value_name = "BOOL", help_heading = SETTINGS)]
+    enable_archival: Option<String>,
+    /// The bucket for archived audit events and for quarantined records [default: none]
+    #[arg(long, env = "ARCHIVE_BUCKET_NAME", value_name = "NAME", help_heading = SETTINGS)]
+    archive_bucket_name: Option<String>,
+    /// Corrected rules in force: all, none, or a list of names (see the README) [default: all]
+    #[arg(long, env = "CORRECTIONS", value_name = "LIST", help_heading = SETTINGS)]
+    corrections: Option<String>,
+    /// Whether namespaced buckets that carry a burst are refilled up to it: true or false [default: false]
+    #[arg(long, env = "BURST_CEILING", value_name = "BOOL", help_heading = SETTINGS)]
+    burst_ceiling: Option<String>,
+    /// The most shards that a bucket is split into [default: 32]
+    #[arg(long, env = "MAX_SHARD_COUNT", value_name = "COUNT", help_heading = SETTINGS)]
+    max_shard_count: Option<String>,
+    /// Writes under way at once [default: 32]
+    #[arg(long, env = "WRITE_CONCURRENCY", value_name = "COUNT", help_heading = SETTINGS)]
+    write_concurrency: Option<String>,
+    /// Lowest level of log lines: debug, info, warning or error [default: info]
+    #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", help_heading = SETTINGS)]
+    log_level: Option<String>,
+    /// Metrics among the log lines: emf (CloudWatch's embedded metric format) or off [default: emf in Lambda, else off]
+    #[arg(long, env = "METRICS", value_name = "FORMAT", help_heading = SETTINGS)]
+    metrics: Option<String>,
+    /// The component that decides: a file [default: weir_logic.wasm beside the program]
+    #[arg(long = "component", env = "LOGIC_COMPONENT", value_name = "FILE", help_heading = SETTINGS)]
+    logic_component: Option<String>,
+    /// SHA-256 that the component must have, in hex [default: any]
+    #[arg(long, env = "LOGIC_SHA256", value_name = "HEX", help_heading = SETTINGS)]
+    logic_sha256: Option<String>,
+    /// Longest time that one plan may take, in milliseconds [default: 5000]
+    #[arg(long, env = "LOGIC_TIMEOUT_MS", value_name = "MS", help_heading = SETTINGS)]
+    logic_timeout_ms: Option<String>,
+    /// Most memory that the component may use, in MiB [default: 256]
+    #[arg(long, env = "LOGIC_MEMORY_MIB", value_name = "MIB", help_heading = SETTINGS)]
+    logic_memory_mib: Option<String>,
+}
+
+const SETTINGS: &str = "Settings (each also by the variable named behind it)";
+
+/// Whether S3 is to be reached at an endpoint of its own, as with an emulator.
+pub fn has_s3_endpoint() -> bool {
+    std::env::var_os("AWS_ENDPOINT_URL_S3").is_some_and(|url| !url.is_empty())
+}
+
+/// Where the component is that comes with the program: beside it in a package, in a folder beside it after a build.
+fn own_component() -> PathBuf {
+    let folder = std::env::current_exe()
+        .ok()
+        .and_then(|program| program.parent().map(PathBuf::from))
+        .unwrap_or_default();
+    let (beside, built) = (
+        folder.join("weir_logic.wasm"),
+        folder.join("../component/weir_logic.wasm"),
+    );
+    if !beside.exists() && built.exists() {
+        built
+    } else {
+        beside
+    }
+}
+
+/// What the operator decided.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The limiter's table.
+    pub table: String,
+    /// The bucket for archive and quarantine, if there is one.
+    pub bucket: Option<String>,
+    /// What the component is told.
+    pub logic: contract::Settings,
+    /// Writes under way at once, at least 1.
+    pub write_concurrency: usize,
+    /// Lowest level of log lines.
+    pub log_level: contract::Level,
+    /// Where metrics go, if the operator says.
+    pub metrics: Option<Metrics>,
+    /// Where the component is and what it may use.
+    pub component: Component,
+}
+
+/// Where metrics go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metrics {
+    /// Among the log lines, in CloudWatch's embedded metric format.
+    Emf,
+    /// Nowhere.
+    Off,
+}
+
+/// Where the component is and what it may use.
+#[derive(Clone, Debug)]
+pub struct Component {
+    /// Its file.
+    pub file: PathBuf,
+    /// Its SHA-256, if it is pinned.
+    pub sha256: Option<[u8; 32]>,
+    /// The longest that one plan may take.
+    pub timeout: Duration,
+    /// The most memory that one instance may use, in bytes.
+    pub memory: usize,
+}
+
+/// A setting that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{variable} ({flag}) is `{value}`; allowed: {allowed}")]
+pub struct BadSetting {
+    variable: &'static str,
+    flag: String,
+    value: String,
+    allowed: &'static str,
+}
+
+impl Arguments {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`BadSetting`], for the first one that cannot be used.
+    pub fn validate(&self) -> Result<Settings, BadSetting> {
+        let windows = read(
+            &self.snapshot_windows,
+            "SNAPSHOT_WINDOWS",
+            "a list of hourly, daily, monthly",
+            windows,
+        )?;
+        let ttl = read(
+            &self.snapshot_ttl_days,
+            "SNAPSHOT_TTL_DAYS",
+            "a whole number from 1 to 36500",
+            within(1, 36_500),
+        )?;
+        let is_archived = read(
+            &self.enable_archival,
+            "ENABLE_ARCHIVAL",
+            "true, false",
+            boolean,
+        )?
+        .unwrap_or(false);
+        let bucket = self
+            .archive_bucket_name
+            .clone()
+            .filter(|name| !name.is_empty());
+        let corrections = read(
+            &self.corrections,
+            "CORRECTIONS",
+            "all, none, or a list of window-suffix, event-time, first-consumption, full-refill, idle-batches, shard-pressure, daily-archive",
+            corrections,
+        )?;
+        let is_burst =
+            read(&self.burst_ceiling, "BURST_CEILING", "true, false", boolean)?.unwrap_or(false);
+        let max_shard_count = read(
+            &self.max_shard_count,
+            "MAX_SHARD_COUNT",
+            "a whole number from 1 to 1024",
+            within(1, 1024),
+        )?;
+        let concurrency = read(
+            &self.write_concurrency,
+            "WRITE_CONCURRENCY",
+            "a whole number from 1 to 1000",
+            within(1, 1000),
+        )?;
+        let log_level = read(
+            &self.log_level,
+            "LOG_LEVEL",
+            "debug, info, warning, error",
+            level,
+        )?
+        .unwrap_or(contract::Level::Info);
+        let metrics = read(&self.metrics, "METRICS", "emf, off", |text| match text {
+            "emf" => Some(Metrics::Emf),
+            "off" => Some(Metrics::Off),
+            _ => None,
+        })?;
+        let sha256 = read(
+            &self.logic_sha256,
+            "LOGIC_SHA256",
+            "64 hexadecimal digits",
+            digest,
+        )?;
+        let timeout = read(
+            &self.logic_timeout_ms,
+            "LOGIC_TIMEOUT_MS",
+            "a whole number from 10 to 900000",
+            within(10, 900_000),
+        )?;
+        let memory = read(
+            &self.logic_memory_mib,
+            "LOGIC_MEMORY_MIB",
+            "a whole number from 1 to 4095",
+            within(1, 4095),
+        )?;
+        let table = read(
+            &self.table_name,
+            "TABLE_NAME",
+            "a table's name or ARN, of 1 to 1024 characters",
+            |text| (1..=1024).contains(&text.len()).then(|| text.to_string()),
+        )?;
+        Ok(Settings {
+            table: table.unwrap_or_else(|| "rate-limits".into()),
+            logic: contract::Settings {
+                windows: windows
+                    .unwrap_or_else(|| vec![contract::Window::Hourly, contract::Window::Daily]),
+                snapshot_ttl_days: ttl.unwrap_or(90),
+                archive: is_archived && bucket.is_some(),
+                corrections: corrections.unwrap_or(contract::Corrections::all()),
+                ceiling: if is_burst {
+                    contract::Ceiling::Burst
+                } else {
+                    contract::Ceiling::Capacity
+                },
+                max_shard_count: max_shard_count.unwrap_or(32),
+                level: log_level,
+            },
+            bucket,
+            write_concurrency: concurrency.unwrap_or(32) as usize,
+            log_level,
+            metrics,
+            component: Component {
+                file: self
+                    .logic_component
+                    .clone()
+                    .filter(|file| !file.is_empty())
+                    .map_or_else(own_component, Into::into),
+                sha256,
+                timeout: Duration::from_millis(timeout.unwrap_or(5000).into()),
+                memory: memory.unwrap_or(256) as usize * 1024 * 1024,
+            },
+        })
+    }
+
+    /// A note for the operator about settings that are valid but hardly meant.
+    pub fn doubts(&self) -> Option<&'static str> {
+        let is_archived = self
+            .enable_archival
+            .as_deref()
+            .and_then(|text| boolean(text.trim()))
+            .unwrap_or(false);
+        let has_bucket = self
+            .archive_bucket_name
+            .as_deref()
+            .is_some_and(|name| !name.is_empty());
+        (is_archived && !has_bucket)
+            .then_some("ENABLE_ARCHIVAL is true but ARCHIVE_BUCKET_NAME is empty: expired audit events are not archived")
+    }
+}
+
+/// Reads one setting, where it is given.
+fn read<T>(
+    value: &Option<String>,
+    variable: &'static str,
+    allowed: &'static str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, BadSetting> {
+    let Some(value) = value else { return Ok(None) };
+    let flag = match variable {
+        "LOGIC_COMPONENT" => "--component".into(),
+        _ => format!("--{}", variable.to_lowercase().replace('_', "-")),
+    };
+    parse(value.trim()).map(Some).ok_or_else(|| BadSetting {
+        variable,
+        flag,
+        value: value.clone(),
+        allowed,
+    })
+}
+
+fn within(least: u32, most: u32) -> impl Fn(&str) -> Option<u32> {
+    move |text| {
+        u32::from_str(text)
+            .ok()
+            .filter(|number| (least..=most).contains(number))
+    }
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    match text.to_lowercase().as_str() {
+        "true" => Some(true),
+        "false" | "" => Some(false),
+        _ => None,
+    }
+}
+
+fn level(text: &str) -> Option<contract::Level> {
+    match text.to_lowercase().as_str() {
+        "debug" => Some(contract::Level::Debug),
+        "info" => Some(contract::Level::Info),
+        "warning" | "warn" => Some(contract::Level::Warning),
+        "error" => Some(contract::Level::Error),
+        _ => None,
+    }
+}
+
+/// The windows of a list, each once: a window listed twice would count everything twice.
+fn windows(text: &str) -> Option<Vec<contract::Window>> {
+    let mut windows = Vec::new();
+    for name in text.split(',') {
+        let window = match name.trim() {
+            "hourly" => contract::Window::Hourly,
+            "daily" => contract::Window::Daily,
+            "monthly" => contract::Window::Monthly,
+            _ => return None,
+        };
+        if !windows.contains(&window) {
+            windows.push(window);
+        }
+    }
+    Some(windows)
+}
+
+fn corrections(text: &str) -> Option<contract::Corrections> {
+    use contract::Corrections;
+    match text {
+        "all" => return Some(Corrections::all()),
+        "none" => return Some(Corrections::empty()),
+        _ => {}
+    }
+    text.split(',').try_fold(Corrections::empty(), |sum, name| {
+        let (_, flag) = contract::CORRECTIONS
+            .iter()
+            .find(|(known, _)| *known == name.trim())?;
+        Some(sum | *flag)
+    })
+}
+
+fn digest(text: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (at, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Field = fn(&mut Arguments) -> &mut Option<String>;
+
+    fn with(field: Field, value: &str) -> Result<Settings, BadSetting> {
+        let mut arguments = Arguments::default();
+        *field(&mut arguments) = Some(value.into());
+        arguments.validate()
+    }
+
+    #[test]
+    fn nothing_set_gives_the_documented_defaults() {
+        let settings = Arguments::default().validate().unwrap();
+        assert_eq!(settings.table, "rate-limits");
+        assert_eq!(
+            settings.logic.windows,
+            [contract::Window::Hourly, contract::Window::Daily]
+        );
+        assert_eq!(
+            (
+                settings.logic.snapshot_ttl_days,
+                settings.logic.max_shard_count
+            ),
+            (90, 32)
+        );
+        assert_eq!(settings.logic.corrections, contract::Corrections::all());
+        assert!(!settings.logic.archive && settings.bucket.is_none());
+    }
+
+    #[test]
+    fn a_bad_value_names_the_variable_the_value_and_what_is_allowed() {
+        let cases: [(Field, &str, &str); 14] = [
+            (
+                |a| &mut a.snapshot_windows,
+                "hourly,weekly",
+                "SNAPSHOT_WINDOWS",
+            ),
+            (|a| &mut a.snapshot_windows, "", "SNAPSHOT_WINDOWS"),
+            (|a| &mut a.snapshot_ttl_days, "0", "SNAPSHOT_TTL_DAYS"),
+            (|a| &mut a.snapshot_ttl_days, "ninety", "SNAPSHOT_TTL_DAYS"),
+            (|a| &mut a.enable_archival, "yes", "ENABLE_ARCHIVAL"),
+            (|a| &mut a.corrections, "all,none", "CORRECTIONS"),
+            (|a| &mut a.burst_ceiling, "1", "BURST_CEILING"),
+            (|a| &mut a.max_shard_count, "0", "MAX_SHARD_COUNT"),
+            (|a| &mut a.write_concurrency, "-1", "WRITE_CONCURRENCY"),
+            (|a| &mut a.log_level, "loud", "LOG_LEVEL"),
+            (|a| &mut a.metrics, "statsd", "METRICS"),
+            (|a| &mut a.logic_sha256, "abc", "LOGIC_SHA256"),
+            (|a| &mut a.logic_timeout_ms, "1", "LOGIC_TIMEOUT_MS"),
+            (|a| &mut a.logic_memory_mib, "1e3", "LOGIC_MEMORY_MIB"),
+        ];
+        for (field, value, variable) in cases {
+            let error = with(field, value).unwrap_err();
+            assert_eq!((error.variable, error.value.as_str()), (variable, value));
+            assert!(error.to_string().contains("; allowed: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn windows_are_trimmed_and_taken_once() {
+        let settings = with(|a| &mut a.snapshot_windows, "daily, hourly,daily").unwrap();
+        assert_eq!(
+            settings.logic.windows,
+            [contract::Window::Daily, contract::Window::Hourly]
+        );
+    }
+
+    #[test]
+    fn archival_needs_a_bucket_and_says_so() {
+        let mut arguments = Arguments {
+            enable_archival: Some("TRUE".into()),
+            ..Arguments::default()
+        };
+        assert!(arguments.doubts().is_some());
+        assert!(!arguments.validate().unwrap().logic.archive);
+        arguments.archive_bucket_name = Some("archive".into());
+        assert!(arguments.doubts().is_none());
+        assert!(arguments.validate().unwrap().logic.archive);
+    }
+}
