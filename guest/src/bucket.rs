@@ -32,6 +32,8 @@ pub struct Change<'a> {
     pub created: Option<EpochMs>,
     /// When the bucket was last refilled (`rf`); none where it does not say.
     pub last_refill: Option<EpochMs>,
+    /// When it was last refilled before the change.
+    pub old_last_refill: Option<EpochMs>,
     /// Into how many shards the bucket is split; 1 where it does not say.
     pub shard_count: i128,
     /// The shard count before the change, if the record had one before and has one now.
@@ -55,6 +57,8 @@ pub struct LimitChange<'a> {
     pub consumed: MilliTokens,
     /// Tokens left (`tk`).
     pub tokens: MilliTokens,
+    /// Tokens left before the change, where the old image tells.
+    pub old_tokens: Option<MilliTokens>,
     /// Capacity (`cp`).
     pub capacity: MilliTokens,
     /// Burst (`bx`), where the bucket still has one.
@@ -104,6 +108,9 @@ impl<'a> Change<'a> {
             stored_at: (pk, sk),
             created: record.change.created.map(|at| EpochMs(at.into())),
             last_refill: optional(new.last_refill.as_deref())?.map(EpochMs),
+            old_last_refill: old
+                .and_then(|old| integer(old.last_refill.as_deref()?).ok())
+                .map(EpochMs),
             shard_count: optional(new.shard_count.as_deref())?.unwrap_or(1),
             old_shard_count: None,
             limits: Vec::new(),
@@ -117,14 +124,16 @@ impl<'a> Change<'a> {
         let starts_from_zero = corrections.contains(Corrections::FIRST_CONSUMPTION)
             && (record.action == Action::Insert || old.is_some_and(|old| old.pk.is_some()));
         for (name, limit) in counted(new) {
+            let old = old.and_then(|old| old.limits.get(name));
             let before = old
-                .and_then(|old| old.limits.get(name))
-                .and_then(|limit| limit.field(Field::Consumed));
-            let before = before.or(starts_from_zero.then_some("0"));
+                .and_then(|limit| limit.field(Field::Consumed))
+                .or(starts_from_zero.then_some("0"));
             match (limit.field(Field::Consumed), before) {
-                (Some(after), Some(before)) => change
-                    .limits
-                    .push(LimitChange::parse(name, limit, after, before)?),
+                (Some(after), Some(before)) => {
+                    change
+                        .limits
+                        .push(LimitChange::parse(name, limit, old, (after, before))?)
+                }
                 _ => change.uncounted.push(name),
             }
         }
@@ -153,7 +162,13 @@ fn counted<'i>(image: &'i Image<'_>) -> Vec<(&'i str, &'i Limit<'i>)> {
 }
 
 impl<'a> LimitChange<'a> {
-    fn parse(name: &'a str, limit: &Limit<'_>, after: &str, before: &str) -> Result<Self, String> {
+    /// A limit with its counter `after` and `before` the change.
+    fn parse(
+        name: &'a str,
+        limit: &Limit<'_>,
+        old: Option<&Limit<'_>>,
+        (after, before): (&str, &str),
+    ) -> Result<Self, String> {
         let amount =
             |field| Ok::<_, String>(MilliTokens(optional(limit.field(field))?.unwrap_or(0)));
         let consumed = integer(after)
@@ -165,6 +180,9 @@ impl<'a> LimitChange<'a> {
                 consumed.ok_or("the consumption counter changed by more than 38 digits")?,
             ),
             tokens: amount(Field::Tokens)?,
+            old_tokens: old
+                .and_then(|old| integer(old.field(Field::Tokens)?).ok())
+                .map(MilliTokens),
             capacity: amount(Field::Capacity)?,
             burst: optional(limit.field(Field::Burst))?.map(MilliTokens),
             refill_amount: amount(Field::RefillAmount)?,

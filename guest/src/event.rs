@@ -178,6 +178,16 @@ pub fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
+/// The decimal text of a typed value of type N.
+pub fn number(raw: &RawValue) -> Option<Cow<'_, str>> {
+    match serde_json::from_str(raw.get()) {
+        Ok(Loose::Compound(Typed {
+            number: Some(text), ..
+        })) => Some(text),
+        _ => None,
+    }
+}
+
 /// Reads an event.
 ///
 /// # Errors

@@ -42,6 +42,7 @@ mod event;
 mod key;
 mod plan;
 mod refill;
+mod shard;
 
 mod timestamp;
 mod usage;

@@ -4,7 +4,7 @@ use crate::{
     Batch, Corrections, Entry, Field, FieldValue, Key, Level, Plan, PlanError, Purpose, Reject,
     Scope, Settings, StoredItem, Tally, audit, bucket,
     event::{self, Action, Element, Unreadable},
-    refill, usage,
+    refill, shard, usage,
 };
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 
@@ -41,6 +41,8 @@ pub fn plan(batch: &Batch, settings: &Settings) -> Result<Plan, PlanError> {
         usage::plan(&changes, batch, settings, &mut draft);
         let buckets = refill::buckets(&changes, &mut draft);
         refill::plan(&buckets, batch, settings, &mut draft);
+        shard::double(&buckets, batch, settings, &mut draft);
+        shard::propagate(&changes, &text, batch, &mut draft);
     }
     if settings.archive {
         audit::plan(&elements, batch, settings, &mut draft);
@@ -164,12 +166,14 @@ impl<'a> Known<'a> {
         )
     }
 
-    /// The item of that key as it is stored, if the host has shown it and there is one.
-    pub fn item(&self, key: &Key) -> Option<&'a [crate::Attribute]> {
-        self.0
-            .get(&(key.pk.as_str(), key.sk.as_str()))?
-            .item
-            .as_deref()
+    /// What the host has shown of that key: nothing, that there is no such item, or the item.
+    pub fn state(&self, key: &Key) -> Option<Option<&'a [crate::Attribute]>> {
+        Some(
+            self.0
+                .get(&(key.pk.as_str(), key.sk.as_str()))?
+                .item
+                .as_deref(),
+        )
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     event::Action,
     key::{BucketKey, Form, WRITE_LIMIT},
     plan::{Draft, id, number, text},
+    shard,
 };
 use alloc::{
     collections::{BTreeMap, BTreeSet},
@@ -27,6 +28,8 @@ pub struct Bucket<'a> {
     pub stored_at: (&'a str, &'a str),
     /// `rf` of the last record.
     pub last_refill: EpochMs,
+    /// `rf` before the batch, where it moved in the batch without giving write tokens.
+    pub moved_from: Option<EpochMs>,
     /// `shard_count` of the last record.
     pub shard_count: i128,
     /// Whether its rules are known; if not, only its usage is summed.
@@ -89,6 +92,7 @@ pub fn buckets<'a>(changes: &[Change<'a>], draft: &mut Draft) -> Vec<Bucket<'a>>
                 key: change.key,
                 stored_at: change.stored_at,
                 last_refill: EpochMs::default(),
+                moved_from: None,
                 shard_count: 1,
                 is_known: true,
                 records: Vec::new(),
@@ -113,6 +117,7 @@ pub fn buckets<'a>(changes: &[Change<'a>], draft: &mut Draft) -> Vec<Bucket<'a>>
 impl<'a> Bucket<'a> {
     fn add(&mut self, change: &Change<'a>) {
         self.last_refill = change.last_refill.unwrap_or_default();
+        self.moved_from = shard::moved_from(self.moved_from, self.last_refill, change);
         self.shard_count = change.shard_count;
         self.is_known &= !change.is_newer;
         self.records.push(change.record);
@@ -174,8 +179,9 @@ impl Reserve<'_> {
                 self.burst.filter(|_| settings.ceiling == Ceiling::Burst)
             }
         };
-        let is_whole =
-            self.limit == WRITE_LIMIT && settings.corrections.contains(Corrections::FULL_REFILL);
+        let is_whole = self.limit == WRITE_LIMIT
+            && matches!(form, Form::Sharded { .. })
+            && settings.corrections.contains(Corrections::FULL_REFILL);
         let shards = if is_whole { 1 } else { shards };
         Fill {
             ceiling: burst.unwrap_or(self.capacity).0.div_euclid(shards),
@@ -265,11 +271,37 @@ fn decide<'a>(
     let elapsed = i128::from(batch.now)
         .checked_sub(bucket.last_refill.0)
         .ok_or(Overflow)?;
-    let is_full = settings.corrections.contains(Corrections::FULL_REFILL);
+    // The count of writes is set back to full when it runs low: nobody else does, and it must show what is
+    // written now, not what was written long ago.
+    let is_set_back = |reserve: &Reserve<'_>| {
+        let is_low = reserve
+            .tokens
+            .0
+            .checked_mul(2)
+            .map_or(reserve.tokens.0 < 0, |twice| twice < reserve.capacity.0);
+        bucket.key.is_write_limit(reserve.limit)
+            && settings.corrections.contains(Corrections::SHARD_PRESSURE)
+            && is_low
+            && elapsed > 0
+    };
+    let is_full = settings.corrections.contains(Corrections::FULL_REFILL)
+        || bucket.limits.iter().any(is_set_back);
     let mut is_needed = false;
     let mut additions = Vec::new();
     for reserve in &bucket.limits {
-        if let Some((delta, projected)) =
+        if is_set_back(reserve) {
+            is_needed = true;
+            additions.push((
+                reserve.limit,
+                MilliTokens(
+                    reserve
+                        .capacity
+                        .0
+                        .checked_sub(reserve.tokens.0)
+                        .ok_or(Overflow)?,
+                ),
+            ));
+        } else if let Some((delta, projected)) =
             reserve.gain(reserve.fill(bucket.key.form, shards, settings), elapsed)?
         {
             let needs = reserve.needs(projected);

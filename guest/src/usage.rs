@@ -259,7 +259,8 @@ impl<'a> Snapshot<'a> {
         let key = bucket.snapshot(&start, suffix);
         let attribute = bucket.watermark_attribute();
         let stored = known
-            .item(&key)
+            .state(&key)
+            .flatten()
             .and_then(|item| item.iter().find(|stored| stored.name == attribute));
         let stored = stored.and_then(|stored| {
             if let AttributeValue::Text(text) = &stored.value {
