@@ -8,7 +8,7 @@
 //!
 //! Generations are told apart record by record, by key alone (rules: "Keys").
 
-use crate::contract::weir::aggregator::types::Key as TableKey;
+use crate::Key as TableKey;
 use alloc::{format, string::String};
 use core::fmt;
 

@@ -65,7 +65,12 @@ mod contract {
     });
 }
 
-pub use contract::weir::aggregator::types::*;
+pub use contract::exports::weir::aggregator::logic::{
+    Action, Assignment, Attribute, AttributeValue, Batch, BatchPlan as Plan, Ceiling, Change,
+    Check, Compression, Condition, Corrections, Description, Entry, Fact, Field, FieldValue,
+    GroupEntry, Key, Level, OnConflict, Operation, PlanError, Purpose, PutItem, PutObject, Reject,
+    Scope, Settings, StoredItem, Tally, Test, UpdateItem, Window, Write,
+};
 pub use plan::plan;
 
 /// What this component says of itself.
@@ -80,7 +85,7 @@ pub fn describe() -> Description {
 /// The component: bytes in, plan out.
 struct Component;
 
-impl contract::Guest for Component {
+impl contract::exports::weir::aggregator::logic::Guest for Component {
     fn plan(batch: Batch, settings: Settings) -> Result<Plan, PlanError> {
         plan(&batch, &settings)
     }

@@ -15,7 +15,12 @@ pub(crate) mod bindings {
     });
 }
 
-pub use bindings::weir::aggregator::types::*;
+pub use bindings::exports::weir::aggregator::logic::{
+    Action, Assignment, Attribute, AttributeValue, Batch, BatchPlan as Plan, Ceiling, Change,
+    Check, Compression, Condition, Corrections, Description, Entry, Fact, Field, FieldValue,
+    GroupEntry, Key, Level, OnConflict, Operation, PlanError, Purpose, PutItem, PutObject, Reject,
+    Scope, Settings, StoredItem, Tally, Test, UpdateItem, Window, Write,
+};
 
 impl Operation {
     /// What the operation writes to: the item's primary key, or the object's key.

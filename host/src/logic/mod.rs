@@ -184,20 +184,19 @@ impl Logic {
             .collect();
         let exports: Vec<_> = kind
             .exports(&engine)
-            .map(|(name, item)| match item.ty {
-                ComponentItem::ComponentFunc(_) => format!("{name}: func"),
-                _ => name.to_string(),
+            .flat_map(|(name, item)| match item.ty {
+                ComponentItem::ComponentInstance(interface) => interface
+                    .exports(&engine)
+                    .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
+                    .map(|(function, _)| format!("{name}#{function}"))
+                    .collect(),
+                _ => vec![name.to_string()],
             })
             .collect();
-        let needed: Vec<_> = imports
-            .iter()
-            .filter(|import| !import.starts_with("weir:aggregator/types"))
-            .cloned()
-            .collect();
-        if !needed.is_empty() {
+        if !imports.is_empty() {
             return Err(incompatible(format!(
                 "it imports {}; this host gives a component nothing",
-                needed.join(", ")
+                imports.join(", ")
             )));
         }
         let pre = Linker::new(&engine)
@@ -221,7 +220,7 @@ impl Logic {
             _ticker: ticker,
         };
         loaded.description = loaded.call(limits, limits.timeout, |store, instance| {
-            instance.call_describe(store)
+            instance.weir_aggregator_logic().call_describe(store)
         })?;
         Ok(Self {
             loaded: Arc::new(loaded),
@@ -256,7 +255,9 @@ impl Logic {
     ) -> Result<Plan, LogicError> {
         let timeout = self.limits.timeout.min(remaining);
         let plan = self.loaded.call(self.limits, timeout, |store, instance| {
-            instance.call_plan(store, batch, settings)
+            instance
+                .weir_aggregator_logic()
+                .call_plan(store, batch, settings)
         })?;
         plan.map_err(LogicError::Refused)
     }
