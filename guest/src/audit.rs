@@ -57,7 +57,7 @@ pub fn plan<'a>(
                     format!("Error extracting audit event from record {index}: {problem}"),
                     fields,
                 );
-                draft.reject(index, element, problem);
+                draft.reject(index, Some(record), problem);
             }
         }
     }
@@ -239,11 +239,7 @@ fn extract<'a>(
             "Audit record missing action field",
             [text("pk", pk)],
         );
-        draft.reject(
-            index,
-            &Element::Bad(String::new()),
-            "the audit event has no action".into(),
-        );
+        draft.reject(index, Some(record), "the audit event has no action".into());
         return Ok(None);
     }
     let timestamp = image

@@ -37,6 +37,17 @@ pub enum Element<'a> {
     Bad(String),
 }
 
+impl<'a> Element<'a> {
+    /// The record, if it is one.
+    pub fn record(&self) -> Option<&Record<'a>> {
+        if let Self::Record(record) = self {
+            Some(record)
+        } else {
+            None
+        }
+    }
+}
+
 /// What happened to the item.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Action {

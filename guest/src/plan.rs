@@ -3,7 +3,7 @@
 use crate::{
     Batch, Corrections, Entry, Field, FieldValue, Key, Level, Plan, PlanError, Purpose, Reject,
     Scope, Settings, StoredItem, Tally, audit, bucket,
-    event::{self, Action, Element, Unreadable},
+    event::{self, Action, Element, Record, Unreadable},
     refill, shard, usage,
 };
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
@@ -42,7 +42,7 @@ pub fn plan(batch: &Batch, settings: &Settings) -> Result<Plan, PlanError> {
         let buckets = refill::buckets(&changes, &mut draft);
         refill::plan(&buckets, batch, settings, &mut draft);
         shard::double(&buckets, batch, settings, &mut draft);
-        shard::propagate(&changes, &text, batch, &mut draft);
+        shard::propagate(&changes, &text, batch, settings, &mut draft);
     }
     if settings.archive {
         audit::plan(&elements, batch, settings, &mut draft);
@@ -125,7 +125,7 @@ fn read<'a>(
             format!("Error processing record: {problem}"),
             [number("record_index", index)],
         );
-        draft.reject(index, element, problem);
+        draft.reject(index, element.record(), problem);
     }
     changes
 }
@@ -290,15 +290,12 @@ impl Draft {
         level >= self.level
     }
 
-    /// Notes that a record, or a part of it, could not be used.
-    pub fn reject(&mut self, record: u32, element: &Element<'_>, reason: String) {
-        let sequence_number = match element {
-            Element::Record(record) => record.change.sequence.as_deref().map(Into::into),
-            Element::Bad(_) => None,
-        };
+    /// Notes that a record could not be used.
+    pub fn reject(&mut self, index: u32, record: Option<&Record<'_>>, reason: String) {
+        let sequence = record.and_then(|record| record.change.sequence.as_deref());
         self.plan.rejects.push(Reject {
-            record,
-            sequence_number,
+            record: index,
+            sequence_number: sequence.map(Into::into),
             reason,
         });
     }

@@ -32,6 +32,8 @@ pub struct Bucket<'a> {
     pub moved_from: Option<EpochMs>,
     /// `shard_count` of the last record.
     pub shard_count: i128,
+    /// Whether the shard count rose in the batch.
+    pub has_risen: bool,
     /// Whether its rules are known; if not, only its usage is summed.
     pub is_known: bool,
     /// The records about it.
@@ -94,6 +96,7 @@ pub fn buckets<'a>(changes: &[Change<'a>], draft: &mut Draft) -> Vec<Bucket<'a>>
                 last_refill: EpochMs::default(),
                 moved_from: None,
                 shard_count: 1,
+                has_risen: false,
                 is_known: true,
                 records: Vec::new(),
                 limits: Vec::new(),
@@ -119,6 +122,9 @@ impl<'a> Bucket<'a> {
         self.last_refill = change.last_refill.unwrap_or_default();
         self.moved_from = shard::moved_from(self.moved_from, self.last_refill, change);
         self.shard_count = change.shard_count;
+        self.has_risen |= change
+            .old_shard_count
+            .is_some_and(|old| old < change.shard_count);
         self.is_known &= !change.is_newer;
         self.records.push(change.record);
         for limit in &change.limits {
@@ -282,6 +288,7 @@ fn decide<'a>(
         bucket.key.is_write_limit(reserve.limit)
             && settings.corrections.contains(Corrections::SHARD_PRESSURE)
             && is_low
+            && reserve.capacity.0 > 0
             && elapsed > 0
     };
     let is_full = settings.corrections.contains(Corrections::FULL_REFILL)

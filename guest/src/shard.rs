@@ -56,6 +56,10 @@ pub fn double(buckets: &[Bucket<'_>], batch: &Batch, settings: &Settings, draft:
         let Some(doubled) = count.checked_mul(2) else {
             continue;
         };
+        // Clients have not yet spread over the shards of a rise that is only now brought to them.
+        if is_corrected && bucket.has_risen {
+            continue;
+        }
         let tokens = if is_corrected {
             projected(bucket, writes, batch)
         } else {
@@ -247,7 +251,13 @@ struct Rise {
 }
 
 /// Plans what brings risen shard counts from shard 0 to the others. `event` is the batch's text.
-pub fn propagate(changes: &[Change<'_>], event: &str, batch: &Batch, draft: &mut Draft) {
+pub fn propagate(
+    changes: &[Change<'_>],
+    event: &str,
+    batch: &Batch,
+    settings: &Settings,
+    draft: &mut Draft,
+) {
     let known = Known::new(batch);
     let mut buckets: Vec<(BucketKey<'_>, Vec<Rise>)> = Vec::new();
     for change in changes.iter().filter(|change| {
@@ -256,7 +266,19 @@ pub fn propagate(changes: &[Change<'_>], event: &str, batch: &Batch, draft: &mut
         let (Some(from), to) = (change.old_shard_count, change.shard_count) else {
             continue;
         };
-        if from < 1 || to <= from || change.is_unclonable {
+        if from < 1 || to <= from {
+            continue;
+        }
+        if change.is_unclonable {
+            let fields = [
+                text("entity_id", change.key.entity),
+                text("resource", change.key.resource),
+            ];
+            draft.warn(
+                Scope::Processor,
+                "Bucket uses a newer schema - shards not created",
+                fields,
+            );
             continue;
         }
         if to > MOST {
@@ -284,7 +306,7 @@ pub fn propagate(changes: &[Change<'_>], event: &str, batch: &Batch, draft: &mut
         }
     }
     for (bucket, rises) in buckets {
-        if let Err((record, problem)) = spread(bucket, &rises, event, &known, draft) {
+        if let Err((record, problem)) = spread(bucket, &rises, (event, &known), settings, draft) {
             draft.error(
                 Scope::Processor,
                 format!("Error propagating shard_count: {problem}"),
@@ -304,17 +326,21 @@ pub fn propagate(changes: &[Change<'_>], event: &str, batch: &Batch, draft: &mut
 fn spread(
     bucket: BucketKey<'_>,
     rises: &[Rise],
-    event: &str,
-    known: &Known<'_>,
+    (event, known): (&str, &Known<'_>),
+    settings: &Settings,
     draft: &mut Draft,
 ) -> Result<(), (u32, String)> {
+    let starts_from_zero = settings
+        .corrections
+        .contains(Corrections::FIRST_CONSUMPTION);
     let Some(last) = rises.iter().max_by_key(|rise| rise.to) else {
         return Ok(());
     };
     let records: Vec<u32> = rises.iter().map(|rise| rise.record).collect();
     let mut templates: BTreeMap<u32, Template<'_>> = BTreeMap::new();
     for rise in rises {
-        let template = Template::new(event, rise).map_err(|problem| (rise.record, problem))?;
+        let template = Template::new(event, rise, starts_from_zero)
+            .map_err(|problem| (rise.record, problem))?;
         templates.insert(rise.record, template);
     }
     let mut ids = Vec::new();
@@ -343,10 +369,16 @@ fn spread(
             None => Operation::UpdateItem(UpdateItem {
                 key: key.clone(),
                 assignments: [set_count(last.to)].into(),
-                conditions: [Condition {
-                    attribute: "shard_count".into(),
-                    test: Test::LessThan(decimal(last.to)),
-                }]
+                conditions: [
+                    Condition {
+                        attribute: "PK".into(),
+                        test: Test::Present,
+                    },
+                    Condition {
+                        attribute: "shard_count".into(),
+                        test: Test::AbsentOrLessThan(decimal(last.to)),
+                    },
+                ]
                 .into(),
             }),
         };
@@ -421,23 +453,31 @@ fn count_of(item: &[Attribute]) -> Option<i128> {
 /// Shard 0's image, from which new shards are made.
 struct Template<'a> {
     image: BTreeMap<Cow<'a, str>, &'a RawValue>,
-    /// Tokens that each limit starts with in a new shard.
-    tokens: Vec<(String, i128)>,
+    /// What new shards have in place of shard 0's tokens and counters.
+    fresh: Vec<(String, i128)>,
 }
 
 impl<'a> Template<'a> {
-    /// From the record of a rise: every limit starts full, with its share of the capacity at the new count.
-    fn new(event: &'a str, rise: &Rise) -> Result<Self, String> {
+    /// From the record of a rise: every limit starts full, with its share of the capacity at the new count, and
+    /// nothing consumed. A limit without a capacity keeps its tokens; its counter starts at 0 only where the
+    /// counter of a new item counts as consumption.
+    fn new(event: &'a str, rise: &Rise, starts_from_zero: bool) -> Result<Self, String> {
         let image = event::new_image(event, rise.record).ok_or("the image cannot be read")?;
-        let mut tokens = Vec::new();
+        let mut fresh = Vec::new();
         for (name, value) in &image {
-            let Some(limit) = name
+            let Some((limit, field)) = name
                 .strip_prefix("b_")
-                .and_then(|name| name.strip_suffix("_cp"))
-                .filter(|limit| !limit.is_empty())
+                .and_then(|name| name.rsplit_once('_'))
+                .filter(|(limit, _)| !limit.is_empty())
             else {
                 continue;
             };
+            if field == "tc" && starts_from_zero {
+                fresh.push((name.to_string(), 0));
+            }
+            if field != "cp" {
+                continue;
+            }
             let capacity = event::number(value)
                 .ok_or_else(|| format!("the capacity of limit {limit} is not a number"))?;
             let capacity = integer(&capacity).map_err(|error| error.to_string())?;
@@ -446,9 +486,12 @@ impl<'a> Template<'a> {
             } else {
                 capacity.div_euclid(rise.to)
             };
-            tokens.push((limit.to_string(), share));
+            fresh.extend([
+                (format!("b_{limit}_tk"), share),
+                (format!("b_{limit}_tc"), 0),
+            ]);
         }
-        Ok(Self { image, tokens })
+        Ok(Self { image, fresh })
     }
 
     /// A new shard: everything as in shard 0, but its own keys, full tokens and nothing consumed.
@@ -474,9 +517,8 @@ impl<'a> Template<'a> {
         );
         set("SK", AttributeValue::Text(key.sk));
         set("shard_count", decimal(count));
-        for (limit, tokens) in &self.tokens {
-            set(&format!("b_{limit}_tk"), decimal(*tokens));
-            set(&format!("b_{limit}_tc"), decimal(0));
+        for (name, value) in &self.fresh {
+            set(name, decimal(*value));
         }
         let copied = self
             .image

@@ -11,6 +11,9 @@ use core::fmt;
 /// The base-64 digits, in rising byte order.
 const DIGITS: &[u8; 64] = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
 
+/// Most decimal digits of a number; DynamoDB's sequence numbers have 21 to 40.
+const LONGEST: usize = 60;
+
 /// How many decimal digits the low part of a long number has, and how many base-64 digits hold it.
 const LOW: (usize, u32) = (30, 17);
 
@@ -49,7 +52,10 @@ impl fmt::Display for Watermark {
 
 /// Appends a decimal number so that longer is greater and, at equal length, greater text is greater.
 fn push_number(text: &mut String, decimal: &str) -> Option<()> {
-    if decimal.is_empty() || !decimal.bytes().all(|byte| byte.is_ascii_digit()) {
+    if decimal.is_empty()
+        || decimal.len() > LONGEST
+        || !decimal.bytes().all(|byte| byte.is_ascii_digit())
+    {
         return None;
     }
     let (high, low) = decimal.split_at(decimal.len().saturating_sub(LOW.0));

@@ -20,7 +20,8 @@ use crate::{
     },
     event::Records,
     logic::{Logic, LogicError, hex},
-    settings::Settings,
+    metrics,
+    settings::{Metrics, Settings},
     telemetry::{self, Fields, Logger},
 };
 use serde::Serialize;
@@ -30,8 +31,9 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ops::{AddAssign, Range},
     sync::{Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
+use tokio::sync::Semaphore;
 
 /// Most rounds of planning for one batch: the first, and three for watermarks that others move meanwhile.
 const ROUNDS: u32 = 4;
@@ -42,6 +44,8 @@ pub struct Processor {
     target: Target,
     settings: Settings,
     totals: Mutex<Counters>,
+    /// Planning takes a processor core: no more at once than there are.
+    planners: Semaphore,
 }
 
 /// One delivery of a batch.
@@ -55,6 +59,12 @@ pub struct Delivery {
     pub now: u64,
     /// When the batch must be done with. What is not finished then is reported as failed.
     pub deadline: tokio::time::Instant,
+}
+
+/// Time kept of an invocation's for its answer, so that a batch cut short is reported and does not run into the
+/// time-out: a tenth, at least 200 ms and at most 2 s.
+pub fn margin(remaining: Duration) -> Duration {
+    (remaining / 10).clamp(Duration::from_millis(200), Duration::from_secs(2))
 }
 
 /// What became of a batch.
@@ -129,6 +139,8 @@ pub struct Counters {
     pub rejects: u64,
     /// Writes that failed.
     pub failures: u64,
+    /// The same by purpose, where any failed.
+    pub failures_by_purpose: BTreeMap<String, u64>,
     /// Audit events stored.
     pub archived_events: u64,
     /// Objects they were stored in.
@@ -139,6 +151,16 @@ pub struct Counters {
     pub apply_micros: u64,
     /// The longest that a batch took, in microseconds.
     pub slowest_batch_micros: u64,
+}
+
+impl Counters {
+    fn count_failure(&mut self, purpose: Purpose) {
+        self.failures += 1;
+        *self
+            .failures_by_purpose
+            .entry(purpose.to_string())
+            .or_default() += 1;
+    }
 }
 
 impl AddAssign<&Counters> for Counters {
@@ -155,6 +177,9 @@ impl AddAssign<&Counters> for Counters {
         self.duplicates += other.duplicates;
         self.rejects += other.rejects;
         self.failures += other.failures;
+        for (purpose, count) in &other.failures_by_purpose {
+            *self.failures_by_purpose.entry(purpose.clone()).or_default() += count;
+        }
         self.archived_events += other.archived_events;
         self.archived_objects += other.archived_objects;
         self.plan_micros += other.plan_micros;
@@ -217,11 +242,13 @@ struct Line {
 impl Processor {
     /// A processor of `logic` that writes to `target`.
     pub fn new(logic: Logic, target: Target, settings: Settings) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             logic,
             target,
             settings,
             totals: Mutex::default(),
+            planners: Semaphore::new(cores),
         }
     }
 
@@ -271,7 +298,9 @@ impl Processor {
                     &format!("Batch cannot be planned: {error}"),
                     &Fields::new().with("component", self.logic.name()),
                 );
-                self.probe(error).await?;
+                if !self.is_out_of_time(&error) {
+                    self.probe(error).await?;
+                }
                 self.plan_apart(&records, delivery, &mut progress).await?;
                 records.count() as u32
             }
@@ -295,6 +324,15 @@ impl Processor {
         counters.slowest_batch_micros = micros(started);
         *self.totals.lock().unwrap_or_else(PoisonError::into_inner) += counters;
         let errors = self.log_end(delivery, records, started, &mut progress);
+        if self.settings.metrics == Some(Metrics::Emf) {
+            let line = metrics::line(
+                &progress.counters,
+                &delivery.function_name,
+                self.logic.description(),
+                delivery.now,
+            );
+            telemetry::raw(&line);
+        }
         let counters = progress.counters;
         let body = Body {
             processed: records,
@@ -321,6 +359,11 @@ impl Processor {
         delivery: &Delivery,
         progress: &mut Progress,
     ) -> Result<Plan, BatchError> {
+        let _planner = self
+            .planners
+            .acquire()
+            .await
+            .map_err(|error| BatchError::CutOff(error.to_string()))?;
         let started = Instant::now();
         let (logic, settings) = (self.logic.clone(), self.settings.logic.clone());
         let batch = Batch {
@@ -356,18 +399,25 @@ impl Processor {
         delivery: &Delivery,
         progress: &mut Progress,
     ) -> Result<(), BatchError> {
-        let mut waiting: Vec<Range<usize>> = vec![0..records.count()];
+        let mut waiting = Vec::from([Range {
+            start: 0,
+            end: records.count(),
+        }]);
         while let Some(range) = waiting.pop() {
             let part = Part {
                 event: records.event(range.clone()).into_bytes(),
                 offset: range.start as u32,
             };
-            if tokio::time::Instant::now() >= delivery.deadline {
+            // Behind a record that must be delivered again nothing may be done: it would move watermarks past it.
+            if !progress.failing.is_empty() || tokio::time::Instant::now() >= delivery.deadline {
                 progress.failing.extend(part.offset..range.end as u32);
                 continue;
             }
             match self.plan(&part, &[], delivery, progress).await {
                 Ok(plan) => self.carry_out(&part, plan, delivery, progress).await?,
+                Err(error) if self.is_out_of_time(&error) => {
+                    progress.failing.extend(part.offset..range.end as u32)
+                }
                 Err(error) if range.len() <= 1 => {
                     progress.counters.rejects += 1;
                     progress
@@ -395,6 +445,11 @@ impl Processor {
         Ok(())
     }
 
+    /// Whether planning was stopped by the batch's deadline, not by the component's own limit.
+    fn is_out_of_time(&self, error: &BatchError) -> bool {
+        matches!(error, BatchError::Logic(LogicError::TimedOut(after)) if *after < self.settings.component.timeout)
+    }
+
     /// Makes a plan's writes; where watermarks were lost or items must be seen, plans again.
     async fn carry_out(
         &self,
@@ -406,6 +461,7 @@ impl Processor {
         let mut applied: HashMap<String, Option<usize>> = HashMap::new();
         let mut settled: HashSet<String> = HashSet::new();
         let mut known: Vec<StoredItem> = Vec::new();
+        let records = plan.tally.records;
         progress.counters.deltas += u64::from(plan.tally.deltas);
         progress.counters.rejects += plan.rejects.len() as u64;
         for reject in &plan.rejects {
@@ -465,6 +521,9 @@ impl Processor {
                 for (write, failure) in &waiting {
                     self.fail(part, write, failure, progress);
                 }
+                if !plan.reads.is_empty() {
+                    progress.failing.extend(part.offset..part.offset + records);
+                }
                 break;
             }
             round += 1;
@@ -481,6 +540,9 @@ impl Processor {
                     };
                     for (write, _) in &waiting {
                         self.fail(part, write, &failure, progress);
+                    }
+                    if waiting.is_empty() {
+                        progress.failing.extend(part.offset..part.offset + records);
                     }
                     break;
                 }
@@ -539,7 +601,7 @@ impl Processor {
 
     /// Notes a failed write: its records are delivered again, or kept apart where that cannot help.
     fn fail(&self, part: &Part, write: &Write, failure: &Failure, progress: &mut Progress) {
-        progress.counters.failures += 1;
+        progress.counters.count_failure(write.purpose);
         let records = write.records.iter().map(|record| part.offset + record);
         match failure.kind {
             Kind::Passing => progress.failing.extend(records),
@@ -630,17 +692,20 @@ impl Processor {
         }
         let mut body = String::new();
         for (record, reasons) in &quarantined {
-            let line = json!({ "reason": reasons.join("; "), "record": records.json(*record) });
-            body.push_str(&line.to_string());
-            body.push('\n');
+            // The record's own text: whatever it is, it is kept as it came, but on one line.
+            let json = records
+                .json(*record)
+                .map_or("null", |record| record.get())
+                .replace(['\n', '\r'], " ");
+            body.push_str(&format!(
+                "{{\"reason\":{},\"record\":{json}}}\n",
+                Value::from(reasons.join("; "))
+            ));
         }
         let indices: Vec<u32> = quarantined.keys().copied().collect();
         let Some(bucket) = &self.target.bucket else {
             for line in body.lines() {
-                let fields = Fields::new().with(
-                    "quarantined",
-                    serde_json::from_str::<Value>(line).unwrap_or_default(),
-                );
+                let fields = Fields::new().with_json("quarantined", line);
                 telemetry::line(
                     Level::Error,
                     Logger::Handler,
@@ -684,7 +749,7 @@ impl Processor {
             .with("records", indices.len());
         match self.target.apply(&[&write], delivery.deadline).await.pop() {
             Some(Written::Failed(failure)) => {
-                progress.counters.failures += 1;
+                progress.counters.count_failure(Purpose::Quarantine);
                 progress.failing.extend(indices);
                 let message = format!("Error writing to quarantine: {failure}");
                 telemetry::line(Level::Error, Logger::Handler, &message, &fields);
@@ -860,7 +925,6 @@ fn contended() -> Failure {
         operation: "UpdateItem",
         code: "Contended".into(),
         message: format!("the item changed in each of {ROUNDS} rounds"),
-        attempts: 1,
     }
 }
 

@@ -13,7 +13,6 @@ use weir::{
 #[derive(Parser)]
 #[command(
     version,
-    about,
     max_term_width = 100,
     after_help = "Start with `weir demo`: it needs nothing.\n\nExit codes: 0 done, 1 the work failed, 2 wrong usage."
 )]
@@ -33,6 +32,8 @@ pub enum Command {
     Apply(Apply),
     /// Follow the table's stream, as a Lambda event source mapping would
     Worker(Box<Worker>),
+    /// Serve invocations of AWS Lambda; what the program does by itself there
+    Lambda(Arguments),
     /// Show what a component is: its imports, exports, description, size and digest
     Inspect(Inspect),
 }

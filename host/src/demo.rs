@@ -1,14 +1,16 @@
 //! `weir demo`: the whole job, end to end, on servers inside this process.
 //!
 //! A seeded traffic of rate limiter clients goes into an embedded DynamoDB. A worker follows the table's
-//! stream, and a processor plans and applies each batch, as in production. At the end the table is read
-//! back and compared with what the traffic knows it has consumed, and the archive with what has expired.
+//! stream, and a processor plans and applies each batch, as in production. One bucket is written to faster
+//! than one item bears, so that it is split over shards. At the end the table is read back and compared with
+//! what the traffic knows it has consumed, and the archive with what has expired.
 
 pub mod archive;
 pub mod client;
 pub mod items;
 pub mod ledger;
 pub mod report;
+pub mod shards;
 pub mod tenants;
 pub mod traffic;
 
@@ -26,6 +28,8 @@ use self::archive::{ArchiveCheck, ArchiveError};
 use self::client::{LimiterClient, Paths, TrafficError};
 use self::ledger::{Ledger, StoredUsage, UsageCheck, UsageError};
 use self::report::{DemoReport, TrafficFigures, WindowStart, WorkFigures};
+use self::shards::{ShardCheck, ShardsError, StoredShards};
+use self::tenants::BucketId;
 use self::traffic::{OPERATIONS_PER_SECOND, Operation, Traffic};
 use crate::batch::Processor;
 use crate::contract;
@@ -61,7 +65,7 @@ pub struct DemoOptions {
     /// Seconds of traffic, of 60 operations each
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub seconds: u32,
-    /// Entities that make requests
+    /// Entities that make requests, beside a hot one
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub entities: u32,
     /// What the traffic is drawn from; equal seeds give equal figures
@@ -128,6 +132,9 @@ pub enum DemoError {
     /// The table could not be read back.
     #[error(transparent)]
     Usage(#[from] UsageError),
+    /// The shards could not be read back.
+    #[error(transparent)]
+    Shards(#[from] ShardsError),
     /// The archive could not be read back.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -219,6 +226,7 @@ where
         traffic: played.figures,
         usage: played.ledger.check(&findings.usage),
         rows: played.ledger.rows(&findings.usage),
+        hot: findings.shards.hot_bucket(&played.ledger),
         archive: findings.archive,
         windows: findings
             .usage
@@ -236,9 +244,9 @@ where
 }
 
 /// What has been played.
-#[derive(Default)]
 struct Played {
     figures: TrafficFigures,
+    hot_bucket: BucketId,
     ledger: Ledger,
     audit_ids: BTreeSet<String>,
     paths: Paths,
@@ -277,13 +285,16 @@ async fn play(
     let mut played = Played {
         figures: TrafficFigures {
             seed: options.seed,
-            entities: traffic.entities().len(),
+            entities: traffic.entities().len() + 1,
             namespaces: namespaces.len(),
             ..TrafficFigures::default()
         },
-        ..Played::default()
+        hot_bucket: traffic.hot_bucket(),
+        ledger: Ledger::default(),
+        audit_ids: BTreeSet::new(),
+        paths: Paths::default(),
     };
-    let mut client = LimiterClient::new(dynamodb, table);
+    let mut client = LimiterClient::new(dynamodb, table, options.seed);
     let mut pace = tokio::time::interval(Duration::from_secs(1) / OPERATIONS_PER_SECOND);
     for (index, operation) in (0_i64..).zip(traffic) {
         pace.tick().await;
@@ -326,6 +337,7 @@ async fn settle(stage: &Stage, played: &Played, processor: &Processor) -> Result
 /// What table and archive hold.
 struct Findings {
     usage: StoredUsage,
+    shards: StoredShards,
     archive: ArchiveCheck,
 }
 
@@ -333,12 +345,15 @@ impl Findings {
     async fn gather(stage: &Stage, played: &Played) -> Result<Self, DemoError> {
         Ok(Self {
             usage: StoredUsage::read(&stage.dynamodb, &stage.table, &played.ledger).await?,
+            shards: StoredShards::read(&stage.dynamodb, &stage.table, &played.hot_bucket).await?,
             archive: archive::check(&stage.s3, &stage.bucket, &played.audit_ids).await?,
         })
     }
 
     fn are_right(&self, played: &Played) -> bool {
-        played.ledger.check(&self.usage) == UsageCheck::Exact && self.archive.is_complete()
+        played.ledger.check(&self.usage) == UsageCheck::Exact
+            && self.shards.check(&played.ledger) == ShardCheck::Consistent
+            && self.archive.is_complete()
     }
 }
 

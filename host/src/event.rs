@@ -3,29 +3,27 @@
 //! The component reads records; the host only cuts an event apart, and only when something went wrong:
 //! to name a record for redelivery, to keep it in quarantine, or to plan halves of a batch.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::ops::Range;
+use std::{borrow::Cow, collections::HashMap, ops::Range};
 
 /// An event's records, as JSON text.
 #[derive(Debug)]
 pub struct Records<'a>(Vec<&'a RawValue>);
 
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(borrow, default, rename = "Records")]
-    records: Vec<&'a RawValue>,
+/// A JSON object's members; of a name given twice the last value counts, as it does for the component.
+type Members<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
+
+fn members(json: &str) -> Option<Members<'_>> {
+    serde_json::from_str(json).ok()
 }
 
 impl<'a> Records<'a> {
     /// Cuts an event apart; bytes that are no UTF-8 must have been replaced before. An event without records
     /// has none here either.
     pub fn of(event: &'a str) -> Self {
-        Self(
-            serde_json::from_str::<Event<'a>>(event)
-                .map(|event| event.records)
-                .unwrap_or_default(),
-        )
+        let records =
+            members(event).and_then(|event| serde_json::from_str(event.get("Records")?.get()).ok());
+        Self(records.unwrap_or_default())
     }
 
     /// How many there are.
@@ -40,17 +38,11 @@ impl<'a> Records<'a> {
 
     /// A record's SequenceNumber, where it has one.
     pub fn sequence_number(&self, index: u32) -> Option<String> {
-        #[derive(Deserialize)]
-        struct Record {
-            dynamodb: Change,
-        }
-        #[derive(Deserialize)]
-        struct Change {
-            #[serde(rename = "SequenceNumber")]
-            sequence_number: String,
-        }
-        let record: Record = serde_json::from_str(self.json(index)?.get()).ok()?;
-        Some(record.dynamodb.sequence_number).filter(|number| !number.is_empty())
+        let record = members(self.json(index)?.get())?;
+        let change = members(record.get("dynamodb")?.get())?;
+        serde_json::from_str(change.get("SequenceNumber")?.get())
+            .ok()
+            .filter(|number: &String| !number.is_empty())
     }
 
     /// An event of some of the records.
@@ -81,6 +73,14 @@ mod tests {
             [0, 1, 2, 3].map(|index| records.sequence_number(index)),
             [Some("7".into()), None, None, None]
         );
+    }
+
+    #[test]
+    fn of_a_name_given_twice_the_last_value_counts() {
+        let records = Records::of(
+            r#"{"Records":[],"Records":[{"dynamodb":{"SequenceNumber":"1","SequenceNumber":"2"}}]}"#,
+        );
+        assert_eq!(records.sequence_number(0).as_deref(), Some("2"));
     }
 
     #[test]

@@ -18,9 +18,11 @@ pub mod contract;
 #[cfg(feature = "local")]
 pub mod demo;
 mod event;
+pub mod lambda;
 #[cfg(feature = "local")]
 pub mod local;
 pub mod logic;
+pub mod metrics;
 pub mod replay;
 pub mod settings;
 pub mod source;

@@ -36,7 +36,7 @@ const ACCESS_KEY_ID: &str = "local";
 /// The secret that goes with [`ACCESS_KEY_ID`]. It protects nothing: the servers listen on loopback only.
 const SECRET_ACCESS_KEY: &str = "local";
 
-/// The attribute by which items of a zae-limiter table expire (rules: 12.4).
+/// The attribute by which items of a zae-limiter table expire (rules: "Keys").
 const TTL_ATTRIBUTE: &str = "ttl";
 
 /// How long to wait after a connection could not be accepted, for instance for want of file descriptors.
@@ -336,7 +336,7 @@ fn config(endpoint: &str) -> SdkConfig {
         .build()
 }
 
-/// Creates a table as zae-limiter does (rules: 12.4): `PK` and `SK`, the indexes `GSI1` to `GSI4`, a stream
+/// Creates a table as zae-limiter does (rules: "Keys"): `PK` and `SK`, the indexes `GSI1` to `GSI4`, a stream
 /// of new and old images, expiry by `ttl`, paid per request. Returns the stream's ARN.
 ///
 /// For servers whose tables are there at once, as those of local ones are.

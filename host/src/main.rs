@@ -19,20 +19,28 @@ use weir::{
     aws,
     batch::{Delivery, Processor},
     contract::{Batch, Level},
+    lambda,
     logic::Logic,
     replay,
-    settings::{Arguments, Settings},
+    settings::{self, Arguments, Metrics, Settings},
     telemetry, worker,
 };
 
 fn main() -> ExitCode {
-    let program = Program::parse();
+    // In Lambda the program is started without arguments, and serves.
+    let is_bootstrap = settings::is_lambda() && std::env::args_os().len() == 1;
+    let command = if is_bootstrap {
+        Program::parse_from(["weir", "lambda"])
+    } else {
+        Program::parse()
+    }
+    .command;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
     let result = runtime
         .context("cannot start")
-        .and_then(|runtime| runtime.block_on(run(program.command)));
+        .and_then(|runtime| runtime.block_on(run(command)));
     match result {
         Ok(code) => code,
         Err(error) => {
@@ -53,6 +61,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Replay(replay) => run_replay(&replay, out),
         Command::Apply(apply) => run_apply(apply, out).await,
         Command::Worker(worker) => run_worker(*worker, out).await,
+        Command::Lambda(arguments) => run_lambda(&arguments).await,
         Command::Inspect(inspect) => run_inspect(&inspect, out),
     }
 }
@@ -60,7 +69,12 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 /// The settings, checked; lines go to standard error, so that standard output holds the result alone.
 fn settle(arguments: &Arguments) -> anyhow::Result<Settings> {
     let settings = arguments.validate()?;
-    telemetry::start(settings.log_level, io::stderr());
+    start_log(arguments, &settings, io::stderr());
+    Ok(settings)
+}
+
+fn start_log(arguments: &Arguments, settings: &Settings, out: impl Write + Send + 'static) {
+    telemetry::start(settings.log_level, out);
     if let Some(doubt) = arguments.doubts() {
         telemetry::line(
             Level::Warning,
@@ -69,7 +83,6 @@ fn settle(arguments: &Arguments) -> anyhow::Result<Settings> {
             &telemetry::Fields::new(),
         );
     }
-    Ok(settings)
 }
 
 fn now() -> u64 {
@@ -129,7 +142,8 @@ async fn processor(
 }
 
 async fn run_apply(apply: Apply, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let processor = processor(settle(&apply.settings)?, &aws::config().await?).await?;
+    let settings = settle(&apply.settings)?;
+    let processor = processor(settings, &aws::config().await?).await?;
     let events = &apply.events;
     let mut is_done = true;
     for file in &events.files {
@@ -194,8 +208,9 @@ fn run_inspect(inspect: &Inspect, out: &mut dyn Write) -> anyhow::Result<ExitCod
 
 async fn run_worker(worker: Worker, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let options = worker.options()?;
-    let config = aws::config().await?;
+    options.rules.check()?;
     let settings = settle(&worker.settings)?;
+    let config = aws::config().await?;
     let region = config.region().map(ToString::to_string).unwrap_or_default();
     let stream_arn = match &worker.stream_arn {
         Some(arn) => arn.clone(),
@@ -264,4 +279,15 @@ async fn run_demo(demo: Demo, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         weir::demo::run(&demo.options, build, out).await?
     };
     Ok(ExitCode::from(u8::from(!report.is_right())))
+}
+
+async fn run_lambda(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let mut settings = arguments.validate()?;
+    settings.metrics = settings.metrics.or(Some(Metrics::Emf));
+    start_log(arguments, &settings, io::stdout());
+    let processor = processor(settings, &aws::config().await?).await?;
+    lambda::serve(Arc::new(processor))
+        .await
+        .map_err(|error| anyhow::anyhow!("cannot serve invocations: {error}"))?;
+    Ok(ExitCode::SUCCESS)
 }

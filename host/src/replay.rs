@@ -1,8 +1,8 @@
 //! `weir replay`: what a component would do about a batch, without doing it.
 
 use crate::contract::{
-    Action, Assignment, Attribute, AttributeValue, Change, Condition, Field, FieldValue, Level,
-    Operation, Plan, Test, Write,
+    Action, Assignment, Attribute, AttributeValue, Change, Compression, Condition, Field,
+    FieldValue, Level, Operation, Plan, Test, Write,
 };
 use serde_json::{Value, json};
 use std::io::{self, Write as Out};
@@ -74,12 +74,15 @@ fn print_operation(operation: &Operation, out: &mut dyn Out) -> io::Result<()> {
             }
         }),
         Operation::PutObject(object) => {
+            let packing = match object.compression {
+                Compression::None => "stored as it is",
+                Compression::Gzip => "stored with gzip",
+            };
             writeln!(
                 out,
-                "  {}, {} bytes, packed with {:?}",
+                "  {}, {} bytes, {packing}",
                 object.content_type,
-                object.body.len(),
-                object.compression
+                object.body.len()
             )?;
             String::from_utf8_lossy(&object.body)
                 .lines()

@@ -77,6 +77,11 @@ pub struct Arguments {
 
 const SETTINGS: &str = "Settings (each also by the variable named behind it)";
 
+/// Whether AWS Lambda started the program.
+pub fn is_lambda() -> bool {
+    std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some()
+}
+
 /// Whether S3 is to be reached at an endpoint of its own, as with an emulator.
 pub fn has_s3_endpoint() -> bool {
     std::env::var_os("AWS_ENDPOINT_URL_S3").is_some_and(|url| !url.is_empty())

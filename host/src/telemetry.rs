@@ -70,6 +70,12 @@ impl Fields {
         self
     }
 
+    /// Adds a field whose value is JSON text already.
+    pub(crate) fn with_json(mut self, name: &str, json: &str) -> Self {
+        self.push(name, json);
+        self
+    }
+
     fn push(&mut self, name: &str, json: &str) {
         let _ = write!(self.0, ",{}:{json}", Value::from(name));
     }

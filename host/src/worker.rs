@@ -26,7 +26,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{self, Instant};
 use tracing::{debug, error, info, warn};
 
-use crate::batch::{Delivery, Processor};
+use crate::batch::{Delivery, Processor, margin};
 use crate::source::{
     BatchInHand, DiscardReason, Discarded, EpochMillis, Lineage, Next, Rules, RulesError, Settled,
     ShardDescription, ShardSource, Verdict, pause_after,
@@ -503,7 +503,8 @@ impl Follower {
 
     async fn deliver(&mut self, batch: &BatchInHand) -> Result<(), WorkerError> {
         let now = epoch_millis();
-        let deadline = Instant::now() + self.shared.options.batch_timeout;
+        let timeout = self.shared.options.batch_timeout;
+        let deadline = Instant::now() + timeout;
         let first = batch
             .records()
             .first()
@@ -512,7 +513,7 @@ impl Follower {
             request_id: format!("{}-{first}-{}-{now}", self.shard_id, batch.attempt()),
             function_name: FUNCTION_NAME.to_owned(),
             now,
-            deadline,
+            deadline: deadline - margin(timeout),
         };
         let event = batch.event();
         let answer =

@@ -23,8 +23,6 @@ pub struct Failure {
     pub code: Cow<'static, str>,
     /// The service's message.
     pub message: String,
-    /// How often it was tried.
-    pub attempts: u32,
 }
 
 impl fmt::Display for Failure {
@@ -32,13 +30,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "An error occurred ({}) when calling the {} operation",
-            self.code, self.operation
-        )?;
-        if self.attempts > 1 {
-            write!(f, " (reached max retries: {})", self.attempts - 1)?;
-        }
-        write!(f, ": {}", self.message)
+            "An error occurred ({}) when calling the {} operation: {}",
+            self.code, self.operation, self.message
+        )
     }
 }
 
@@ -78,7 +72,6 @@ impl Failure {
             operation,
             code,
             message: message.unwrap_or_else(|| DisplayErrorContext(&error).to_string()),
-            attempts: 1,
         }
     }
 
@@ -89,7 +82,6 @@ impl Failure {
             operation: "rendering",
             code: Cow::Borrowed("InvalidWrite"),
             message: message.into(),
-            attempts: 1,
         }
     }
 

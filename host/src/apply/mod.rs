@@ -305,7 +305,6 @@ async fn within<T>(
             operation,
             code: Cow::Borrowed("DeadlineExceeded"),
             message: "not finished when the batch's time was over".into(),
-            attempts: 1,
         }),
     }
 }

@@ -12,6 +12,8 @@ use crate::contract::{
 
 /// Writes in one plan; a batch of 10,000 records with a handful of limits and windows stays below.
 pub const MOST_WRITES: usize = 100_000;
+/// Items that a plan may ask to see.
+pub const MOST_READS: usize = 10_000;
 /// Attributes in one write.
 pub const MOST_ATTRIBUTES: usize = 1_000;
 /// Size of an item's names and values, in bytes: DynamoDB's own bound.
@@ -23,12 +25,10 @@ pub const LONGEST_OBJECT_KEY: usize = 1024;
 
 /// A write that its purpose does not allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the component planned a {purpose} write to {target} that is not allowed: {problem}")]
+#[error("the component planned {subject}, which is not allowed: {problem}")]
 pub struct Breach {
-    /// What it was said to be for.
-    pub purpose: String,
-    /// What it was to be made to.
-    pub target: String,
+    /// What was planned.
+    pub subject: String,
     /// What is wrong with it.
     pub problem: String,
 }
@@ -38,13 +38,23 @@ pub struct Breach {
 /// # Errors
 /// The first [`Breach`].
 pub fn check(plan: &Plan) -> Result<(), Breach> {
-    if plan.writes.len() > MOST_WRITES {
-        let problem = format!("{} writes; at most {MOST_WRITES} are", plan.writes.len());
+    if plan.writes.len() > MOST_WRITES || plan.reads.len() > MOST_READS {
         return Err(Breach {
-            purpose: "whole".into(),
-            target: "the table".into(),
-            problem,
+            subject: "a plan".into(),
+            problem: format!(
+                "it has {} writes and {} reads; at most {MOST_WRITES} and {MOST_READS} are",
+                plan.writes.len(),
+                plan.reads.len()
+            ),
         });
+    }
+    for key in &plan.reads {
+        if !is_bucket(&key.pk, &key.sk) && !is_snapshot(&key.pk, &key.sk) {
+            return Err(Breach {
+                subject: format!("to read {key}"),
+                problem: "it is neither a bucket nor a usage snapshot".into(),
+            });
+        }
     }
     plan.writes.iter().try_for_each(check_write)
 }
@@ -61,8 +71,7 @@ fn check_write(write: &Write) -> Result<(), Breach> {
         _ => Err("the purpose has no such operation".into()),
     };
     result.map_err(|problem: String| Breach {
-        purpose: write.purpose.to_string(),
-        target: write.operation.target(),
+        subject: format!("a {} write to {}", write.purpose, write.operation.target()),
         problem,
     })
 }
@@ -84,6 +93,10 @@ fn rest(pk: &str) -> &str {
 fn is_bucket(pk: &str, sk: &str) -> bool {
     (rest(pk).starts_with("BUCKET#") && rest(pk) != pk && sk == "#STATE")
         || (rest(pk).starts_with("ENTITY#") && sk.starts_with("#BUCKET#"))
+}
+
+fn is_snapshot(pk: &str, sk: &str) -> bool {
+    rest(pk).starts_with("ENTITY#") && sk.starts_with("#USAGE#")
 }
 
 fn size_of(value: &AttributeValue) -> usize {
@@ -131,7 +144,13 @@ fn update(update: &UpdateItem) -> Checked {
     )
 }
 
-/// Names that mean something to a snapshot or to an index: never a counter.
+/// Keys of the table and of its indexes: never a counter.
+const KEYS: [&str; 15] = [
+    "PK", "SK", "GSI1PK", "GSI1SK", "GSI2PK", "GSI2SK", "GSI3PK", "GSI3SK", "GSI4PK", "GSI4SK",
+    "LSI1SK", "LSI2SK", "LSI3SK", "LSI4SK", "LSI5SK",
+];
+
+/// Texts of a snapshot: never a counter.
 const SNAPSHOT_TEXTS: [&str; 8] = [
     "entity_id",
     "resource",
@@ -146,14 +165,13 @@ const SNAPSHOT_TEXTS: [&str; 8] = [
 fn usage(write: &UpdateItem) -> Checked {
     update(write)?;
     require(
-        rest(&write.key.pk).starts_with("ENTITY#") && write.key.sk.starts_with("#USAGE#"),
+        is_snapshot(&write.key.pk, &write.key.sk),
         "it is not a usage snapshot",
     )?;
     for Assignment { attribute, change } in &write.assignments {
         let name = attribute.as_str();
         let is_watermark = name.starts_with("_applied_");
-        let is_key =
-            matches!(name, "PK" | "SK") || name.starts_with("GSI") || name.starts_with("LSI");
+        let is_key = KEYS.contains(&name);
         let is_allowed = match change {
             Change::Set(AttributeValue::Text(_)) => is_watermark || SNAPSHOT_TEXTS.contains(&name),
             Change::SetIfAbsent(AttributeValue::Text(_)) => SNAPSHOT_TEXTS.contains(&name),
@@ -240,11 +258,17 @@ fn shard_bump(write: &UpdateItem) -> Checked {
 fn shard_count(write: &UpdateItem) -> Checked {
     new_shard_count(write)?;
     let is_raised = |condition: &Condition| {
-        condition.attribute == "shard_count" && matches!(condition.test, Test::LessThan(_))
+        condition.attribute == "shard_count"
+            && matches!(
+                condition.test,
+                Test::LessThan(_) | Test::AbsentOrLessThan(_)
+            )
     };
+    let exists =
+        |condition: &Condition| condition.attribute == "PK" && condition.test == Test::Present;
     require(
-        write.conditions.iter().any(is_raised),
-        "it is not made on the condition that shard_count is less",
+        write.conditions.iter().any(is_raised) && write.conditions.iter().any(exists),
+        "it is not made on the condition that the shard exists and shard_count is less",
     )
 }
 

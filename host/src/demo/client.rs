@@ -1,16 +1,19 @@
 //! Plays operations against a table with the writes of a zae-limiter client of the sharded schema.
 //!
-//! Which writes change a bucket is written down in `docs/rules.md`. The client sees no shard but the first.
+//! Which writes change a bucket is written down in `docs/rules.md`. Requests go to any of a bucket's shards,
+//! everything else to the first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 
 use super::items::{
     BUCKET_SK, Item, MILLI, attribute, audit_item, bucket_item, bucket_pk, number, parameters,
-    stored_number, text,
+    stored_number, stored_shard_count, text,
 };
 use super::tenants::{BucketId, Limit, LimitName};
 use super::traffic::{Amount, Operation};
@@ -19,6 +22,9 @@ use crate::local::{LocalDynamoDb, LocalError};
 /// How often the expired records are looked for before the client gives up. A look that coincides with
 /// other writes may miss some.
 const EXPIRY_ATTEMPTS: u32 = 50;
+
+/// The shard that a bucket is created with, and that corrections and limits are written to.
+const FIRST_SHARD: u32 = 0;
 
 /// Why an operation could not be played.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +72,11 @@ pub struct LimiterClient<'a> {
     dynamodb: &'a LocalDynamoDb,
     client: Client,
     table: &'a str,
+    rng: SmallRng,
+    /// How many shards each bucket was last seen to have.
+    shard_counts: BTreeMap<BucketId, u32>,
+    /// Shards above the first that are known to exist.
+    shards: BTreeSet<(BucketId, u32)>,
     paths: Paths,
     audit_records: usize,
 }
@@ -78,12 +89,15 @@ enum Applied {
 }
 
 impl<'a> LimiterClient<'a> {
-    /// A client of `table`, which lies in `dynamodb`.
-    pub fn new(dynamodb: &'a LocalDynamoDb, table: &'a str) -> Self {
+    /// A client of `table`, which lies in `dynamodb`. It draws shards from `seed`.
+    pub fn new(dynamodb: &'a LocalDynamoDb, table: &'a str, seed: u64) -> Self {
         Self {
             dynamodb,
             client: dynamodb.dynamodb_client(),
             table,
+            rng: SmallRng::seed_from_u64(seed),
+            shard_counts: BTreeMap::new(),
+            shards: BTreeSet::new(),
             paths: Paths::default(),
             audit_records: 0,
         }
@@ -108,7 +122,11 @@ impl<'a> LimiterClient<'a> {
                 bucket,
                 limits,
                 consumed,
-            } => self.create(bucket, limits, consumed, now_ms).await,
+                writes_per_second,
+            } => {
+                let item = bucket_item(bucket, limits, consumed, *writes_per_second, now_ms);
+                self.put(item).await
+            }
             Operation::Consume {
                 bucket,
                 limits,
@@ -135,17 +153,6 @@ impl<'a> LimiterClient<'a> {
         }
     }
 
-    async fn create(
-        &self,
-        bucket: &BucketId,
-        limits: &[Limit],
-        consumed: &[Amount],
-        now_ms: i64,
-    ) -> Result<(), TrafficError> {
-        self.put(bucket_item(bucket, limits, consumed, now_ms))
-            .await
-    }
-
     async fn consume(
         &mut self,
         bucket: &BucketId,
@@ -153,6 +160,7 @@ impl<'a> LimiterClient<'a> {
         consumed: &[Amount],
         now_ms: i64,
     ) -> Result<(), TrafficError> {
+        let shard = self.draw_shard(bucket).await?;
         let mut speculative = Update::default();
         for amount in consumed {
             let milli = amount.tokens * MILLI;
@@ -161,32 +169,57 @@ impl<'a> LimiterClient<'a> {
             speculative.add(&tokens, -milli);
             speculative.add(&attribute(amount.limit, "tc"), milli);
         }
-        speculative.at_least("b_wcu_tk", MILLI);
+        // Not a condition: an item that is written to faster than it bears gets into debt, and that shows.
         speculative.add("b_wcu_tk", -MILLI);
         speculative.add("b_wcu_tc", MILLI);
-        match self.update(bucket, speculative).await? {
+        match self.update(bucket, shard, speculative).await? {
             Applied::Yes => {
                 self.paths.speculative += 1;
                 Ok(())
             }
             Applied::ConditionFalse => {
                 self.paths.slow += 1;
-                self.refill_and_consume(bucket, limits, consumed, now_ms)
+                self.refill_and_consume(bucket, shard, limits, consumed, now_ms)
                     .await
             }
         }
     }
 
+    /// Draws one of the shards that the bucket should have. As long as the aggregator has not created it, the
+    /// one that it is split off from stands in.
+    async fn draw_shard(&mut self, bucket: &BucketId) -> Result<u32, TrafficError> {
+        let count = self.shard_counts.get(bucket).copied().unwrap_or(1);
+        let mut shard = self.rng.random_range(0..count);
+        while shard > FIRST_SHARD && !self.exists(bucket, shard).await? {
+            // Each doubling adds one binary digit to the numbers of the shards.
+            shard -= 1_u32 << shard.ilog2();
+        }
+        Ok(shard)
+    }
+
+    async fn exists(&mut self, bucket: &BucketId, shard: u32) -> Result<bool, TrafficError> {
+        let place = (bucket.clone(), shard);
+        if self.shards.contains(&place) {
+            return Ok(true);
+        }
+        let exists = self.bucket(bucket, shard).await?.is_some();
+        if exists {
+            self.shards.insert(place);
+        }
+        Ok(exists)
+    }
+
     /// The slow path. It always consumes, into debt if need be: what is used must not depend on when the
     /// aggregator last refilled the bucket.
     async fn refill_and_consume(
-        &self,
+        &mut self,
         bucket: &BucketId,
+        shard: u32,
         limits: &[Limit],
         consumed: &[Amount],
         now_ms: i64,
     ) -> Result<(), TrafficError> {
-        let item = self.bucket(bucket).await?;
+        let item = self.bucket(bucket, shard).await?.unwrap_or_default();
         let refilled_at = stored_number(&item, "rf").unwrap_or_default();
         let elapsed_ms = (now_ms - refilled_at).max(0);
 
@@ -211,26 +244,26 @@ impl<'a> LimiterClient<'a> {
             unlocked.add(&tokens, opening - milli);
             unlocked.add(&counter, milli);
         }
-        if self.update(bucket, locked).await? == Applied::ConditionFalse {
+        if self.update(bucket, shard, locked).await? == Applied::ConditionFalse {
             // Somebody else has refilled it since it was read.
-            self.update(bucket, unlocked).await?;
+            self.update(bucket, shard, unlocked).await?;
         }
         Ok(())
     }
 
-    async fn adjust(&self, bucket: &BucketId, amounts: &[Amount]) -> Result<(), TrafficError> {
+    async fn adjust(&mut self, bucket: &BucketId, amounts: &[Amount]) -> Result<(), TrafficError> {
         let mut update = Update::default();
         for amount in amounts {
             let milli = amount.tokens * MILLI;
             update.add(&attribute(amount.limit, "tk"), -milli);
             update.add(&attribute(amount.limit, "tc"), milli);
         }
-        self.update(bucket, update).await?;
+        self.update(bucket, FIRST_SHARD, update).await?;
         Ok(())
     }
 
     async fn set_limits(
-        &self,
+        &mut self,
         bucket: &BucketId,
         limits: &[Limit],
         removed: Option<LimitName>,
@@ -244,7 +277,7 @@ impl<'a> LimiterClient<'a> {
                 update.remove(&attribute(limit, field));
             }
         }
-        self.update(bucket, update).await?;
+        self.update(bucket, FIRST_SHARD, update).await?;
         Ok(())
     }
 
@@ -264,8 +297,9 @@ impl<'a> LimiterClient<'a> {
         }
     }
 
-    async fn bucket(&self, bucket: &BucketId) -> Result<Item, TrafficError> {
-        let pk = bucket_pk(bucket);
+    /// A shard of a bucket, if it exists.
+    async fn bucket(&self, bucket: &BucketId, shard: u32) -> Result<Option<Item>, TrafficError> {
+        let pk = bucket_pk(bucket, shard);
         let read = self
             .client
             .get_item()
@@ -276,7 +310,7 @@ impl<'a> LimiterClient<'a> {
             .send()
             .await;
         match read {
-            Ok(output) => Ok(output.item.unwrap_or_default()),
+            Ok(output) => Ok(output.item),
             Err(error) => Err(TrafficError::Read {
                 pk,
                 reason: DisplayErrorContext(error).to_string(),
@@ -307,8 +341,14 @@ impl<'a> LimiterClient<'a> {
         }
     }
 
-    async fn update(&self, bucket: &BucketId, update: Update) -> Result<Applied, TrafficError> {
-        let pk = bucket_pk(bucket);
+    /// Updates a shard of a bucket, and learns from the item how many shards there are.
+    async fn update(
+        &mut self,
+        bucket: &BucketId,
+        shard: u32,
+        update: Update,
+    ) -> Result<Applied, TrafficError> {
+        let pk = bucket_pk(bucket, shard);
         let written = self
             .client
             .update_item()
@@ -319,10 +359,17 @@ impl<'a> LimiterClient<'a> {
             .set_condition_expression(update.condition())
             .set_expression_attribute_names(Some(update.names))
             .set_expression_attribute_values(Some(update.values))
+            .return_values(ReturnValue::AllNew)
             .send()
             .await;
         match written {
-            Ok(_) => Ok(Applied::Yes),
+            Ok(output) => {
+                let count = output.attributes.as_ref().map_or(1, stored_shard_count);
+                let known = self.shard_counts.entry(bucket.clone()).or_insert(count);
+                // A shard other than the first may know of a rise later.
+                *known = count.max(*known);
+                Ok(Applied::Yes)
+            }
             Err(error)
                 if error
                     .as_service_error()
@@ -407,6 +454,7 @@ impl Update {
 }
 
 /// What a bucket that holds `stored` has gained since its last refill, up to its capacity. In thousandths.
+/// Clients give a shard what the whole bucket gains; the aggregator gives it its share.
 fn refill(limit: &Limit, stored: i64, elapsed_ms: i64) -> i64 {
     let gained = elapsed_ms * limit.refill_amount * MILLI / (limit.refill_period_seconds * 1000);
     ((stored + gained).min(limit.capacity * MILLI) - stored).max(0)

@@ -13,22 +13,27 @@ pub const MILLI: i64 = 1000;
 /// The sort key of every bucket.
 pub const BUCKET_SK: &str = "#STATE";
 
-/// How many writes a second a bucket's partition takes. The bucket keeps them as a limit of their own.
-const WRITES_PER_SECOND: i64 = 1000;
-
 /// An item, as it is stored.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// A new bucket, from which something is already consumed. `now_ms` is in epoch milliseconds.
-pub fn bucket_item(bucket: &BucketId, limits: &[Limit], consumed: &[Amount], now_ms: i64) -> Item {
+/// A new bucket of one shard, from which something is already consumed. Its items bear `writes_per_second`
+/// each; `now_ms` is in epoch milliseconds.
+pub fn bucket_item(
+    bucket: &BucketId,
+    limits: &[Limit],
+    consumed: &[Amount],
+    writes_per_second: i64,
+    now_ms: i64,
+) -> Item {
     let BucketId {
         namespace,
         entity,
         resource,
     } = bucket;
     let resource = resource.as_str();
+    let writes = number(writes_per_second * MILLI);
     let mut item = HashMap::from([
-        ("PK".to_owned(), text(bucket_pk(bucket))),
+        ("PK".to_owned(), text(bucket_pk(bucket, 0))),
         ("SK".to_owned(), text(BUCKET_SK)),
         ("entity_id".to_owned(), text(entity)),
         ("resource".to_owned(), text(resource)),
@@ -50,9 +55,9 @@ pub fn bucket_item(bucket: &BucketId, limits: &[Limit], consumed: &[Amount], now
             "GSI4SK".to_owned(),
             text(format!("BUCKET#{entity}#{resource}#0")),
         ),
-        ("b_wcu_tk".to_owned(), number(WRITES_PER_SECOND * MILLI)),
-        ("b_wcu_cp".to_owned(), number(WRITES_PER_SECOND * MILLI)),
-        ("b_wcu_ra".to_owned(), number(WRITES_PER_SECOND * MILLI)),
+        ("b_wcu_tk".to_owned(), writes.clone()),
+        ("b_wcu_cp".to_owned(), writes.clone()),
+        ("b_wcu_ra".to_owned(), writes),
         ("b_wcu_rp".to_owned(), number(1000)),
         ("b_wcu_tc".to_owned(), number(0)),
     ]);
@@ -71,14 +76,14 @@ pub fn bucket_item(bucket: &BucketId, limits: &[Limit], consumed: &[Amount], now
     item
 }
 
-/// The partition key of a bucket's first shard.
-pub fn bucket_pk(bucket: &BucketId) -> String {
+/// The partition key of a bucket's shard.
+pub fn bucket_pk(bucket: &BucketId, shard: u32) -> String {
     let BucketId {
         namespace,
         entity,
         resource,
     } = bucket;
-    format!("{namespace}/BUCKET#{entity}#{}#0", resource.as_str())
+    format!("{namespace}/BUCKET#{entity}#{}#{shard}", resource.as_str())
 }
 
 /// The attribute of one field of a limit.
@@ -164,6 +169,14 @@ pub fn text(value: impl Into<String>) -> AttributeValue {
 /// A number value.
 pub fn number(value: i64) -> AttributeValue {
     AttributeValue::N(value.to_string())
+}
+
+/// How many shards an item of a bucket says there are; 1 if it does not say.
+pub fn stored_shard_count(item: &Item) -> u32 {
+    stored_number(item, "shard_count")
+        .and_then(|count| u32::try_from(count).ok())
+        .filter(|count| *count > 0)
+        .unwrap_or(1)
 }
 
 /// The whole number that an attribute holds, if it holds one.

@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 
 use super::items::{Item, text};
+use super::tenants::BucketId;
 use super::traffic::Operation;
 
 /// The counter of changes that every snapshot has beside those of its limits.
@@ -58,6 +59,16 @@ pub struct UsageKey {
     pub entity: String,
     /// The resource.
     pub resource: String,
+}
+
+impl From<&BucketId> for UsageKey {
+    fn from(bucket: &BucketId) -> Self {
+        Self {
+            namespace: bucket.namespace.clone(),
+            entity: bucket.entity.clone(),
+            resource: bucket.resource.as_str().to_owned(),
+        }
+    }
 }
 
 /// Sums of one entity's usage of one resource, by counter: a limit's name, or `total_events`. Limits are in
@@ -148,17 +159,22 @@ impl Ledger {
         let Some((bucket, amounts)) = operation.consumption() else {
             return;
         };
-        let key = UsageKey {
-            namespace: bucket.namespace.clone(),
-            entity: bucket.entity.clone(),
-            resource: bucket.resource.as_str().to_owned(),
-        };
-        let counters = self.entries.entry(key).or_default();
+        let counters = self.entries.entry(UsageKey::from(bucket)).or_default();
         for amount in amounts {
             let limit = amount.limit.as_str().to_owned();
             *counters.entry(limit).or_default() += amount.tokens;
             *counters.entry(TOTAL_EVENTS.to_owned()).or_default() += 1;
         }
+    }
+
+    /// What was consumed of each limit, in whole tokens.
+    pub fn limits(&self, key: &UsageKey) -> impl Iterator<Item = (&str, i64)> {
+        self.entries
+            .get(key)
+            .into_iter()
+            .flatten()
+            .filter(|(counter, _)| *counter != TOTAL_EVENTS)
+            .map(|(limit, tokens)| (limit.as_str(), *tokens))
     }
 
     /// Compares with what the table's snapshots say.
@@ -317,7 +333,7 @@ fn string<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::super::items::number;
-    use super::super::tenants::{BucketId, LimitName, Resource};
+    use super::super::tenants::{LimitName, Resource};
     use super::super::traffic::Amount;
     use super::*;
 

@@ -9,13 +9,17 @@ use serde::Serialize;
 use super::archive::ArchiveCheck;
 use super::client::Paths;
 use super::ledger::{Difference, UsageCheck, UsageKey, UsageRow, Window};
+use super::shards::{HotBucket, ShardCheck};
 use super::traffic::Operation;
 use crate::batch::Counters;
 
 /// The most rows of a table that are printed.
 const MAXIMUM_ROWS: usize = 12;
 
-/// A run of the demo. All but `windows`, `archive.objects` and `work` repeats with equal options.
+/// Seconds of traffic in which the hot bucket is usually split.
+const ENOUGH_SECONDS: u32 = 5;
+
+/// A run of the demo. All but `hot`, `windows`, `archive.objects` and `work` repeats with equal options.
 #[derive(Clone, Debug, Serialize)]
 pub struct DemoReport {
     /// What was played.
@@ -24,6 +28,8 @@ pub struct DemoReport {
     pub usage: UsageCheck,
     /// The usage, sum by sum.
     pub rows: Vec<UsageRow>,
+    /// The bucket that is written to faster than one item bears.
+    pub hot: HotBucket,
     /// Whether every expired audit record has been archived.
     pub archive: ArchiveCheck,
     /// The windows that the snapshots are of.
@@ -46,7 +52,7 @@ pub struct WindowStart {
 pub struct TrafficFigures {
     /// What the operations were drawn from.
     pub seed: u64,
-    /// Callers.
+    /// Callers, the hot one among them.
     pub entities: usize,
     /// Tenants they belong to.
     pub namespaces: usize,
@@ -100,6 +106,10 @@ pub struct WorkFigures {
     pub snapshot_updates: u64,
     /// Refills of buckets.
     pub refills: u64,
+    /// Shard counts doubled.
+    pub shard_bumps: u64,
+    /// Shards created, or brought to a new count.
+    pub shards_propagated: u64,
     /// Writes whose condition was false.
     pub conflicts: u64,
     /// Updates left out because they had been made before.
@@ -128,6 +138,8 @@ impl WorkFigures {
             snapshot_writes: totals.snapshot_writes,
             snapshot_updates: totals.snapshot_updates,
             refills: totals.refills,
+            shard_bumps: totals.shard_bumps,
+            shards_propagated: totals.shards_propagated,
             conflicts: totals.conflicts,
             duplicates: totals.duplicates,
             rejects: totals.rejects,
@@ -142,7 +154,9 @@ impl WorkFigures {
 impl DemoReport {
     /// Whether the table and the archive are what they should be.
     pub fn is_right(&self) -> bool {
-        self.usage == UsageCheck::Exact && self.archive.is_complete()
+        self.usage == UsageCheck::Exact
+            && self.hot.check == ShardCheck::Consistent
+            && self.archive.is_complete()
     }
 
     /// Prints the report for a person.
@@ -152,6 +166,7 @@ impl DemoReport {
     pub fn print(&self, out: &mut dyn Write) -> io::Result<()> {
         self.print_traffic(out)?;
         self.print_usage(out)?;
+        self.print_hot(out)?;
         self.print_checks(out)?;
         self.print_work(out)
     }
@@ -228,6 +243,35 @@ impl DemoReport {
         Ok(())
     }
 
+    /// The hot bucket, and what each of its shards has taken.
+    fn print_hot(&self, out: &mut dyn Write) -> io::Result<()> {
+        let hot = &self.hot;
+        writeln!(
+            out,
+            "\nHot bucket: {} {}, kept as if an item bore {} writes a second",
+            hot.key.entity, hot.key.resource, hot.writes_per_second
+        )?;
+        let Some(doublings) = hot.shard_count.checked_ilog2().filter(|times| *times > 0) else {
+            return writeln!(
+                out,
+                "  not split: no batch found it under pressure (with {ENOUGH_SECONDS} s of traffic one should), or one shard is the most"
+            );
+        };
+        writeln!(
+            out,
+            "  split into {} shards ({} doublings, {} shards created)",
+            hot.shard_count,
+            doublings,
+            hot.writes.keys().filter(|number| **number > 0).count()
+        )?;
+        let shards: Vec<String> = hot
+            .writes
+            .iter()
+            .map(|(number, writes)| format!("{number}: {writes}"))
+            .collect();
+        writeln!(out, "  write tokens taken, by shard: {}", shards.join(", "))
+    }
+
     fn print_checks(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out)?;
         match &self.usage {
@@ -244,6 +288,12 @@ impl DemoReport {
                     grouped((self.rows.len() * Window::ALL.len()) as u64)
                 )?;
                 print_differences(differences, out)?;
+            }
+        }
+        match &self.hot.check {
+            ShardCheck::Consistent => writeln!(out, "shards: consistent (hot bucket)")?,
+            ShardCheck::Differs(faults) => {
+                writeln!(out, "shards: WRONG: {}", faults.join("; "))?;
             }
         }
         let archive = &self.archive;
@@ -280,6 +330,12 @@ impl DemoReport {
             grouped(work.refills),
             grouped(work.speculative),
             grouped(work.slow)
+        )?;
+        writeln!(
+            out,
+            "  sharding  {} shard counts doubled, {} shards created or brought to a new count",
+            grouped(work.shard_bumps),
+            grouped(work.shards_propagated)
         )?;
         writeln!(
             out,

@@ -113,6 +113,8 @@ pub enum Plan {
     Team,
     /// A high rate with a small capacity: its buckets are drained and refilled all the time.
     Scale,
+    /// More than it can use up, but its bucket is written to faster than one item bears.
+    Batch,
 }
 
 impl Plan {
@@ -132,6 +134,10 @@ impl Plan {
                 Limit::new(Rpm, 20, 1_200, 60),
                 Limit::new(Tpm, 5_000, 720_000, 60),
             ),
+            Self::Batch => (
+                Limit::new(Rpm, 6_000, 6_000, 60),
+                Limit::new(Tpm, 6_000_000, 6_000_000, 60),
+            ),
         };
         let daily = (resource == Resource::Gpt4o).then(|| self.daily_limit());
         [rpm, tpm].into_iter().chain(daily).collect()
@@ -143,8 +149,19 @@ impl Plan {
             Self::Starter => 1_000_000,
             Self::Team => 10_000_000,
             Self::Scale => 100_000_000,
+            Self::Batch => 10_000_000_000,
         };
         Limit::new(LimitName::Tpd, tokens, tokens, 86_400)
+    }
+
+    /// How many writes a second an item of its buckets bears. The bucket keeps them as a limit of their own.
+    ///
+    /// A partition takes 1000, more than the demo has to offer: the hot bucket is created as if an item bore 6.
+    pub fn writes_per_second(self) -> i64 {
+        match self {
+            Self::Starter | Self::Team | Self::Scale => 1_000,
+            Self::Batch => 6,
+        }
     }
 }
 
@@ -160,6 +177,18 @@ pub struct Entity {
 }
 
 impl Entity {
+    /// What the hot entity asks for.
+    pub const HOT_RESOURCE: Resource = Resource::Gpt4o;
+
+    /// The hot entity, of whose bucket one item does not bear all writes.
+    pub fn hot(namespace: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            id: "team:batch-jobs".to_owned(),
+            plan: Plan::Batch,
+        }
+    }
+
     /// Makes `count` entities, at least one, over [`NAMESPACES`] namespaces. The first is the busiest.
     pub fn draw_all(rng: &mut SmallRng, count: u32) -> Vec<Self> {
         let namespaces: Vec<String> = (0..NAMESPACES).map(|_| draw_namespace(rng)).collect();

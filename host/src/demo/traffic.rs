@@ -15,6 +15,12 @@ use super::tenants::{BucketId, Entity, Limit, LimitName, Plan, Resource};
 /// two cores keeps up with it, and with the aggregator beside it.
 pub const OPERATIONS_PER_SECOND: u32 = 60;
 
+/// The hot entity makes its requests in bursts, one burst in so many operations: two a second.
+const BURST_INTERVAL: u32 = 30;
+
+/// How many requests of the hot entity there are in a burst, one right after the other.
+const BURST: u32 = 12;
+
 /// After how many operations the expired items are removed.
 const EXPIRY_INTERVAL: u32 = 300;
 
@@ -77,6 +83,8 @@ pub enum Operation {
         limits: Vec<Limit>,
         /// What the request consumes.
         consumed: Vec<Amount>,
+        /// How many writes a second each of its items bears.
+        writes_per_second: i64,
     },
     /// A request: consumes what it is expected to cost.
     Consume {
@@ -150,6 +158,7 @@ pub struct Traffic {
     rng: SmallRng,
     start_ms: i64,
     entities: Vec<Entity>,
+    hot: Entity,
     buckets: BTreeMap<BucketId, OpenBucket>,
     leases: VecDeque<Lease>,
     requests: usize,
@@ -158,15 +167,21 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// A run of `operations` operations by `entities` entities, at least one. `start_ms`, in epoch
-    /// milliseconds, goes into the audit records' times and into nothing else.
+    /// A run of `operations` operations by `entities` entities, at least one, and a hot one. `start_ms`, in
+    /// epoch milliseconds, goes into the audit records' times and into nothing else.
     pub fn new(seed: u64, entities: u32, operations: u32, start_ms: i64) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let entities = Entity::draw_all(&mut rng, entities);
+        let hot = Entity::hot(
+            entities
+                .first()
+                .map_or("default", |first| first.namespace.as_str()),
+        );
         Self {
             rng,
             start_ms,
             entities,
+            hot,
             buckets: BTreeMap::new(),
             leases: VecDeque::new(),
             requests: 0,
@@ -175,9 +190,18 @@ impl Traffic {
         }
     }
 
-    /// The entities, the busiest first.
+    /// The entities, the busiest first. The hot one is not among them.
     pub fn entities(&self) -> &[Entity] {
         &self.entities
+    }
+
+    /// The bucket of the hot entity. Its limits never change.
+    pub fn hot_bucket(&self) -> BucketId {
+        BucketId {
+            namespace: self.hot.namespace.clone(),
+            entity: self.hot.id.clone(),
+            resource: Entity::HOT_RESOURCE,
+        }
     }
 
     /// A request. Each entity makes one at the beginning, after that the first make the most.
@@ -193,6 +217,10 @@ impl Traffic {
         // The draw is below 1, so the index is in range; the modulo only says so.
         let entity = self.entities[index % count].clone();
         let resource = Resource::draw(&mut self.rng);
+        self.request_of(entity, resource)
+    }
+
+    fn request_of(&mut self, entity: Entity, resource: Resource) -> Operation {
         let estimate = resource.draw_estimate(&mut self.rng);
         let bucket = BucketId {
             namespace: entity.namespace,
@@ -227,6 +255,7 @@ impl Traffic {
                 bucket,
                 limits,
                 consumed,
+                writes_per_second: entity.plan.writes_per_second(),
             }
         } else {
             Operation::Consume {
@@ -268,13 +297,18 @@ impl Traffic {
         Some(Operation::Adjust { bucket, changed })
     }
 
-    /// A change of limits, if there is a bucket: the daily limit comes or goes, or another rate is set.
+    /// A change of limits, if the draw hits a bucket that is not the hot one: the daily limit comes or goes, or
+    /// another rate is set.
     fn set_limits(&mut self) -> Option<Operation> {
         if self.buckets.is_empty() {
             return None;
         }
+        let hot = self.hot_bucket();
         let index = self.rng.random_range(0..self.buckets.len());
         let (bucket, open) = self.buckets.iter_mut().nth(index)?;
+        if *bucket == hot {
+            return None;
+        }
         let mut removed = None;
         if bucket.resource == Resource::Gpt4o && self.rng.random_bool(0.5) {
             let count = open.limits.len();
@@ -342,6 +376,8 @@ impl Iterator for Traffic {
         let is_last = self.played + 1 == self.length;
         let operation = if is_last || self.played % EXPIRY_INTERVAL == EXPIRY_INTERVAL - 1 {
             Some(Operation::ExpireAudit)
+        } else if self.played % BURST_INTERVAL < BURST {
+            Some(self.request_of(self.hot.clone(), Entity::HOT_RESOURCE))
         } else {
             match self.rng.random_range(0..100_u32) {
                 0..3 => Some(self.audit()),
@@ -437,6 +473,32 @@ mod tests {
             }
         }
         assert!(entities.is_empty(), "{entities:?}");
+    }
+
+    #[test]
+    fn the_hot_bucket_is_written_to_from_the_beginning_to_the_end() {
+        let hot = Traffic::new(1, 24, 1_200, START_MS).hot_bucket();
+        let operations = play(1);
+        for second in operations.chunks(OPERATIONS_PER_SECOND as usize) {
+            let requests = second.iter().filter(|operation| match operation {
+                Operation::Create { bucket, .. } | Operation::Consume { bucket, .. } => {
+                    *bucket == hot
+                }
+                _ => false,
+            });
+            assert_eq!(requests.count(), 24);
+        }
+        assert!(matches!(&operations[0], Operation::Create { bucket, .. } if *bucket == hot));
+        assert!(
+            operations
+                .iter()
+                .any(|o| matches!(o, Operation::Adjust { bucket, .. } if *bucket == hot))
+        );
+        assert!(
+            !operations
+                .iter()
+                .any(|o| matches!(o, Operation::SetLimits { bucket, .. } if *bucket == hot))
+        );
     }
 
     #[test]

@@ -53,13 +53,13 @@ pub struct Limits {
 pub enum LogicError {
     /// The file cannot be read.
     #[error(
-        "cannot read the component {path}: {source}. Build it with `make component`, or name one with LOGIC_COMPONENT (--component)"
+        "cannot read the component {path}: {reason}. Build it with `make component`, or name one with LOGIC_COMPONENT (--component)"
     )]
     Unreadable {
         /// Which file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The file is not the one that was asked for.
     #[error("the component {path} has SHA-256 {found}, but LOGIC_SHA256 asks for {expected}")]
@@ -145,9 +145,9 @@ impl Logic {
     /// # Errors
     /// [`LogicError`], when it cannot be read, is another one than asked for, or does not fit.
     pub fn load(path: &Path, sha256: Option<[u8; 32]>, limits: Limits) -> Result<Self, LogicError> {
-        let bytes = std::fs::read(path).map_err(|source| LogicError::Unreadable {
+        let bytes = std::fs::read(path).map_err(|reason| LogicError::Unreadable {
             path: path.into(),
-            source,
+            reason,
         })?;
         if let Some(expected) = sha256 {
             let found: [u8; 32] = Sha256::digest(&bytes).into();
