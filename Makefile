@@ -8,6 +8,9 @@ SHELL := /bin/bash
 
 CARGO ?= cargo
 COMPONENT := target/component/weir_logic.wasm
+MISBEHAVING := target/component/weir_misbehaving.wasm
+MINISTACK_VENV := target/venv-ministack
+MINISTACK := $(MINISTACK_VENV)/bin/ministack
 GUEST_SOURCES := $(shell find guest/src -name '*.rs') guest/Cargo.toml Cargo.toml Cargo.lock wit/aggregator.wit
 
 # Which tool-chain builds the component: rustup's target wasm32-wasip2, or Debian's packages. `auto` takes
@@ -38,16 +41,23 @@ run: $(COMPONENT) ## Build everything and run the demo (the first time takes abo
 
 component: $(COMPONENT) ## Build the component, target/component/weir_logic.wasm
 
-# Every component is a crate without std, built in a target folder of its own for each tool-chain.
+# A component is a crate without std, built in a target folder of its own for each tool-chain.
 BUILD_rustup = $(CARGO) build
 BUILD_debian = RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 PATH="$$PATH:$(RUST_LIB)/$(RUST_HOST)/bin:$(RUST_LIB)/$(RUST_HOST)/bin/gcc-ld" /usr/bin/cargo build -Zbuild-std=core,alloc
 
-$(COMPONENT): $(GUEST_SOURCES) | wasm-toolchain
-	@echo "Building the component with $(WASM_TOOLCHAIN)'s tool-chain."
-	$(BUILD_$(WASM_TOOLCHAIN)) --quiet -p weir-logic --target wasm32-wasip2 --profile component --target-dir target/wasm-$(WASM_TOOLCHAIN)
+define build_component
+	@echo "Building $(@F) with $(WASM_TOOLCHAIN)'s tool-chain."
+	$(BUILD_$(WASM_TOOLCHAIN)) --quiet -p $(subst _,-,$(basename $(@F))) --target wasm32-wasip2 --profile component --target-dir target/wasm-$(WASM_TOOLCHAIN)
 	@mkdir -p $(@D)
-	cp target/wasm-$(WASM_TOOLCHAIN)/wasm32-wasip2/component/weir_logic.wasm $@
+	cp target/wasm-$(WASM_TOOLCHAIN)/wasm32-wasip2/component/$(@F) $@
 	@echo "$@: $$(stat -c %s $@) bytes"
+endef
+
+$(COMPONENT): $(GUEST_SOURCES) | wasm-toolchain
+	$(build_component)
+
+$(MISBEHAVING): $(wildcard tests/components/misbehaving/src/*.rs) guest/src/runtime.rs wit/aggregator.wit Cargo.lock | wasm-toolchain
+	$(build_component)
 
 wasm-toolchain:
 ifeq ($(WASM_TOOLCHAIN),rustup)
@@ -65,5 +75,15 @@ lint: ## Check formatting, lints and documentation
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
 
-test: $(COMPONENT) ## Run every test
+test: $(COMPONENT) $(MISBEHAVING) $(MINISTACK) ## Run every test
+	$(CARGO) build --quiet -p weir
 	$(CARGO) test --workspace
+
+bench: $(COMPONENT) ## Measure planning, natively and in the component
+	$(CARGO) bench -p weir-tests
+
+# A second, independent DynamoDB to test against.
+$(MINISTACK):
+	@echo "Installing ministack for the tests."
+	python3 -m venv $(MINISTACK_VENV)
+	$(MINISTACK_VENV)/bin/pip install --quiet --disable-pip-version-check ministack==1.5.33

@@ -13,7 +13,13 @@ use crate::{
     plan::{Draft, count, number, text},
     timestamp, window,
 };
-use alloc::{borrow::Cow, collections::BTreeMap, format, string::String, vec::Vec};
+use alloc::{
+    borrow::Cow,
+    collections::BTreeMap,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 use chrono::{Datelike, NaiveDate};
 use serde_json::value::RawValue;
 
@@ -227,7 +233,8 @@ fn extract<'a>(
         }
     };
     let pk = image.pk.as_deref().unwrap_or_default();
-    let Ok(Key::Audit { namespace }) = Key::parse(pk, "", "") else {
+    let Key::Audit { namespace } = Key::parse(pk, "", "").map_err(|error| error.to_string())?
+    else {
         return Ok(None);
     };
     if let Some(problem) = record.malformed {

@@ -83,8 +83,10 @@ pub fn describe() -> Description {
 }
 
 /// The component: bytes in, plan out.
+#[cfg(target_arch = "wasm32")]
 struct Component;
 
+#[cfg(target_arch = "wasm32")]
 impl contract::exports::weir::aggregator::logic::Guest for Component {
     fn plan(batch: Batch, settings: Settings) -> Result<Plan, PlanError> {
         plan(&batch, &settings)
@@ -95,6 +97,7 @@ impl contract::exports::weir::aggregator::logic::Guest for Component {
     }
 }
 
+#[cfg(target_arch = "wasm32")]
 contract::export!(Component with_types_in contract);
 
 /// What a component without a standard library has to bring along.

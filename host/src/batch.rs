@@ -299,7 +299,7 @@ impl Processor {
                     &Fields::new().with("component", self.logic.name()),
                 );
                 if !self.is_out_of_time(&error) {
-                    self.probe(error).await?;
+                    self.probe(error, delivery).await?;
                 }
                 self.plan_apart(&records, delivery, &mut progress).await?;
                 records.count() as u32
@@ -380,13 +380,22 @@ impl Processor {
         progress.counters.plan_micros += micros(started);
         let plan = planned.map_err(|error| BatchError::CutOff(error.to_string()))??;
         policy::check(&plan)?;
+        policy::check_records(&plan, part.event.len())?;
         Ok(plan)
     }
 
     /// Passes if the component plans ordinary records; then the batch's own are at fault.
-    async fn probe(&self, error: BatchError) -> Result<(), BatchError> {
+    async fn probe(&self, error: BatchError, delivery: &Delivery) -> Result<(), BatchError> {
+        let _planner = self
+            .planners
+            .acquire()
+            .await
+            .map_err(|error| BatchError::CutOff(error.to_string()))?;
         let (logic, settings) = (self.logic.clone(), self.settings.logic.clone());
-        match tokio::task::spawn_blocking(move || logic.probe(&settings)).await {
+        let remaining = delivery
+            .deadline
+            .saturating_duration_since(tokio::time::Instant::now());
+        match tokio::task::spawn_blocking(move || logic.probe(&settings, remaining)).await {
             Ok(Ok(plan)) if policy::check(&plan).is_ok() => Ok(()),
             _ => Err(error),
         }
@@ -399,10 +408,8 @@ impl Processor {
         delivery: &Delivery,
         progress: &mut Progress,
     ) -> Result<(), BatchError> {
-        let mut waiting = Vec::from([Range {
-            start: 0,
-            end: records.count(),
-        }]);
+        // The whole could not be planned: one record by itself, or halves.
+        let mut waiting = halves(0..records.count());
         while let Some(range) = waiting.pop() {
             let part = Part {
                 event: records.event(range.clone()).into_bytes(),
@@ -436,10 +443,7 @@ impl Processor {
                         is_error: true,
                     });
                 }
-                Err(_) => {
-                    let middle = range.start + range.len() / 2;
-                    waiting.extend([middle..range.end, range.start..middle]);
-                }
+                Err(_) => waiting.extend(halves(range)),
             }
         }
         Ok(())
@@ -447,7 +451,7 @@ impl Processor {
 
     /// Whether planning was stopped by the batch's deadline, not by the component's own limit.
     fn is_out_of_time(&self, error: &BatchError) -> bool {
-        matches!(error, BatchError::Logic(LogicError::TimedOut(after)) if *after < self.settings.component.timeout)
+        matches!(error, BatchError::Logic(LogicError::TimedOut(after)) if *after < self.logic.limits().timeout)
     }
 
     /// Makes a plan's writes; where watermarks were lost or items must be seen, plans again.
@@ -907,6 +911,15 @@ impl Processor {
             .into_iter()
             .chain(archiver_errors)
             .collect()
+    }
+}
+
+/// The halves of a range, the first one last; of a single record the range itself.
+fn halves(range: Range<usize>) -> Vec<Range<usize>> {
+    let middle = range.start + range.len() / 2;
+    match range.len() {
+        0 | 1 => Vec::from([range]),
+        _ => Vec::from([middle..range.end, range.start..middle]),
     }
 }
 

@@ -1,1 +1,22 @@
-//! x
+//! What the tests stand on: records as a stream has them, servers, oracles, and ways to see what happened.
+//!
+//! A test starts from [`record`] builders, runs them through [`runner`] (the plan alone) or through a real
+//! table (`server`, `stage`), and compares what is stored.
+
+pub mod aggregator;
+pub mod bad_event;
+pub mod built;
+pub mod differences;
+pub mod log;
+pub mod misbehaving;
+pub mod plan;
+pub mod program;
+pub mod proxy;
+pub mod record;
+pub mod runner;
+pub mod server;
+pub mod stage;
+pub mod table;
+pub mod unreliable;
+pub mod vectors;
+pub mod writes;

@@ -9,6 +9,7 @@ use crate::contract::{
     Assignment, AttributeValue, Change, Condition, Operation, Plan, Purpose, PutItem, PutObject,
     Test, UpdateItem, Write,
 };
+use std::collections::BTreeSet;
 
 /// Writes in one plan; a batch of 10,000 records with a handful of limits and windows stays below.
 pub const MOST_WRITES: usize = 100_000;
@@ -57,6 +58,30 @@ pub fn check(plan: &Plan) -> Result<(), Breach> {
         }
     }
     plan.writes.iter().try_for_each(check_write)
+}
+
+/// Checks that a plan speaks of records that its event, of so many bytes, can have.
+///
+/// # Errors
+/// A [`Breach`].
+pub fn check_records(plan: &Plan, event: usize) -> Result<(), Breach> {
+    let records = plan.tally.records;
+    let mentioned = plan
+        .writes
+        .iter()
+        .flat_map(|write| &write.records)
+        .chain(plan.rejects.iter().map(|reject| &reject.record));
+    let is_within = mentioned.max().is_none_or(|last| *last < records);
+    // A record takes at least a byte, and another to set it apart.
+    if is_within && records as usize <= event / 2 {
+        return Ok(());
+    }
+    Err(Breach {
+        subject: "for records".into(),
+        problem: format!(
+            "it speaks of records that an event of {event} bytes with {records} records does not have"
+        ),
+    })
 }
 
 fn check_write(write: &Write) -> Result<(), Breach> {
@@ -183,15 +208,32 @@ fn usage(write: &UpdateItem) -> Checked {
         };
         require(is_allowed, format!("it may not change `{name}` so"))?;
     }
-    let is_watermark = |condition: &Condition| condition.attribute.starts_with("_applied_");
+    let is_watermark = |condition: &Condition| {
+        condition.attribute.starts_with("_applied_")
+            && matches!(
+                condition.test,
+                Test::AbsentOrLessThan(AttributeValue::Text(_))
+            )
+    };
     require(
         write.conditions.iter().all(is_watermark),
-        "its condition is not about a watermark",
+        "its condition is not about a watermark: that it is absent or less",
     )?;
-    let is_moved = |assignment: &Assignment| assignment.attribute.starts_with("_applied_");
+    let moved = write
+        .assignments
+        .iter()
+        .filter(|assignment| assignment.attribute.starts_with("_applied_"));
+    let moved: BTreeSet<_> = moved
+        .map(|assignment| assignment.attribute.as_str())
+        .collect();
+    let tested = write
+        .conditions
+        .iter()
+        .map(|condition| condition.attribute.as_str())
+        .collect();
     require(
-        write.assignments.iter().filter(|a| is_moved(a)).count() == write.conditions.len(),
-        "it moves a watermark without testing it",
+        moved == tested,
+        "it moves a watermark without testing it, or tests one without moving it",
     )
 }
 

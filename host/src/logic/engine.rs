@@ -11,8 +11,14 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 /// How often running components are looked at. A time-out is exact to this.
 const TICK: Duration = Duration::from_millis(5);
 
-/// Instances alive at once, at the most: one that plans and one in shadow, with room for an embedder's own.
-const INSTANCES: u32 = 8;
+/// Instances alive at once, at the most: two for each processor core, one that plans and one to compare with,
+/// and no fewer than eight.
+fn instances() -> u32 {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(cores.saturating_mul(2))
+        .unwrap_or(u32::MAX / 8)
+        .max(8)
+}
 
 /// Memory kept ready between batches; around what a full batch takes, so that it costs no page faults.
 const RESIDENT: usize = 16 << 20;
@@ -26,11 +32,11 @@ pub(super) fn engine_config() -> Config {
 
 /// An engine whose instances have up to `memory` bytes of linear memory.
 pub(super) fn engine(memory: usize) -> Result<Engine, LogicError> {
-    let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(INSTANCES)
-        .total_core_instances(INSTANCES * 4)
-        .total_memories(INSTANCES)
-        .total_tables(INSTANCES * 4)
+    let (mut pool, instances) = (PoolingAllocationConfig::new(), instances());
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * 4)
+        .total_memories(instances)
+        .total_tables(instances * 4)
         .max_memory_size(memory)
         .linear_memory_keep_resident(RESIDENT.min(memory));
     let mut config = engine_config();

@@ -75,7 +75,9 @@ pub enum LogicError {
     #[error("cannot set up the WebAssembly engine: {0}")]
     Engine(String),
     /// The bytes are no component that this engine takes.
-    #[error("{name} is not a WebAssembly component: {problem}")]
+    #[error(
+        "{name} is not a WebAssembly component: {problem}. Name another with LOGIC_COMPONENT (--component)"
+    )]
     NotAComponent {
         /// Where it came from.
         name: String,
@@ -83,7 +85,9 @@ pub enum LogicError {
         problem: String,
     },
     /// It is a component, but of another world.
-    #[error("the component {name} does not fit weir:aggregator@0.1.0: {problem}")]
+    #[error(
+        "the component {name} does not fit weir:aggregator@0.1.0: {problem}. Name another with LOGIC_COMPONENT (--component)"
+    )]
     Incompatible {
         /// Where it came from.
         name: String,
@@ -171,7 +175,7 @@ impl Logic {
         let component =
             Component::new(&engine, bytes).map_err(|error| LogicError::NotAComponent {
                 name: name.into(),
-                problem: format!("{error:#}"),
+                problem: one_line(&error),
             })?;
         let incompatible = |problem: String| LogicError::Incompatible {
             name: name.into(),
@@ -202,7 +206,7 @@ impl Logic {
         let pre = Linker::new(&engine)
             .instantiate_pre(&component)
             .and_then(AggregatorPre::new)
-            .map_err(|error| incompatible(format!("{error:#}")))?;
+            .map_err(|error| incompatible(one_line(&error)))?;
         let ticker = Ticker::start(&engine);
         let description = Description {
             name: String::new(),
@@ -266,8 +270,13 @@ impl Logic {
     ///
     /// # Errors
     /// [`LogicError`]; the component should not be used.
-    pub fn probe(&self, settings: &Settings) -> Result<Plan, LogicError> {
-        self.plan(&probe::batch(), settings, self.limits.timeout)
+    pub fn probe(&self, settings: &Settings, remaining: Duration) -> Result<Plan, LogicError> {
+        self.plan(&probe::batch(), settings, remaining)
+    }
+
+    /// What an instance may use.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// What the component says of itself.
@@ -329,6 +338,14 @@ impl Loaded {
             },
         )
     }
+}
+
+/// The engine's words without its line breaks.
+fn one_line(error: &wasmtime::Error) -> String {
+    format!("{error:#}")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Bytes as lower-case hexadecimal digits.

@@ -1,0 +1,55 @@
+//! What `make` has built beside the tests: the program and the components.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+    time::Duration,
+};
+use weir::logic::{Limits, Logic};
+
+/// Limits that a component that behaves does not come near.
+pub const AMPLE: Limits = Limits {
+    memory: 256 << 20,
+    timeout: Duration::from_secs(30),
+};
+
+/// The program `weir`.
+pub fn program() -> PathBuf {
+    existing(
+        folder().join(format!("weir{}", env::consts::EXE_SUFFIX)),
+        "cargo build -p weir",
+    )
+}
+
+/// The component of that crate, with `_` for `-`.
+pub fn component(name: &str) -> PathBuf {
+    let components = folder().join("../component");
+    existing(components.join(format!("{name}.wasm")), "make component")
+}
+
+/// The real component, compiled once for all tests of a program.
+pub fn logic() -> Logic {
+    static LOGIC: LazyLock<Logic> = LazyLock::new(|| {
+        Logic::load(&component("weir_logic"), None, AMPLE).expect("the component fits the host")
+    });
+    LOGIC.clone()
+}
+
+/// Where cargo puts programs; those of tests lie in a folder of it.
+fn folder() -> PathBuf {
+    let test = env::current_exe().expect("the system knows this program's file");
+    test.parent()
+        .and_then(Path::parent)
+        .expect("a test lies in target/<profile>/deps")
+        .into()
+}
+
+fn existing(file: PathBuf, command: &str) -> PathBuf {
+    assert!(
+        file.exists(),
+        "{} is missing; build it with `{command}`, or run `make test`, which does",
+        file.display()
+    );
+    file
+}

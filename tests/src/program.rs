@@ -1,0 +1,115 @@
+//! The program `weir`, run as a user runs it, in an environment of its own.
+
+use crate::{
+    built,
+    stage::{self, Stage},
+};
+use serde_json::Value;
+use std::{
+    env,
+    ffi::OsStr,
+    fs::File,
+    io::{Read, Seek},
+    process::{Command, Stdio},
+    time::Duration,
+};
+use tokio::time::{self, Instant};
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How often a run is looked at.
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// A run to be.
+pub struct Program {
+    command: Command,
+}
+
+/// A run that has ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Its exit code.
+    pub code: i32,
+    /// What it printed.
+    pub out: String,
+    /// What it printed on standard error.
+    pub err: String,
+}
+
+/// `weir` with these arguments. Of the environment it has the search path only.
+pub fn weir<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Program {
+    let mut command = Command::new(built::program());
+    command.args(arguments).env_clear().stdin(Stdio::null());
+    if let Some(path) = env::var_os("PATH") {
+        command.env("PATH", path);
+    }
+    Program { command }
+}
+
+impl Program {
+    /// With this variable.
+    pub fn with(mut self, variable: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(variable, value);
+        self
+    }
+
+    /// With the table and the bucket of a stage, and hourly windows only.
+    pub fn on(self, stage: &Stage) -> Self {
+        self.with("AWS_REGION", weir::local::REGION)
+            .with("AWS_ACCESS_KEY_ID", "local")
+            .with("AWS_SECRET_ACCESS_KEY", "local")
+            .with("AWS_ENDPOINT_URL_DYNAMODB", stage.dynamodb())
+            .with("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", stage.dynamodb())
+            .with("AWS_ENDPOINT_URL_S3", stage.s3())
+            .with("TABLE_NAME", stage.table().name())
+            .with("ARCHIVE_BUCKET_NAME", stage::BUCKET)
+            .with("ENABLE_ARCHIVAL", "true")
+            .with("SNAPSHOT_WINDOWS", "hourly")
+    }
+
+    /// Runs it to its end. The servers of this runtime go on meanwhile.
+    pub async fn run(mut self) -> Ended {
+        // Files take any amount, where a pipe would have to be emptied.
+        let file = || tempfile::tempfile().expect("there is room for a file");
+        let (out, err) = (file(), file());
+        let twin = |file: &File| Stdio::from(file.try_clone().expect("a file has a second handle"));
+        let mut child = self
+            .command
+            .stdout(twin(&out))
+            .stderr(twin(&err))
+            .spawn()
+            .expect("the program starts");
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("the program can be waited for") {
+                break status;
+            }
+            if Instant::now() >= deadline {
+                child.kill().expect("the program can be stopped");
+                panic!("{:?} did not end; it said: {}", self.command, text(err));
+            }
+            time::sleep(GLANCE).await;
+        };
+        Ended {
+            code: status.code().unwrap_or(-1),
+            out: text(out),
+            err: text(err),
+        }
+    }
+}
+
+impl Ended {
+    /// What it printed, as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+fn text(mut file: File) -> String {
+    let mut text = String::new();
+    file.rewind()
+        .and_then(|()| file.read_to_string(&mut text))
+        .expect("the file holds UTF-8");
+    text
+}
