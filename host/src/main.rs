@@ -75,7 +75,7 @@ fn settle(arguments: &Arguments) -> anyhow::Result<Settings> {
 
 fn start_log(arguments: &Arguments, settings: &Settings, out: impl Write + Send + 'static) {
     telemetry::start(settings.log_level, out);
-    if let Some(doubt) = arguments.doubts() {
+    for doubt in arguments.doubts() {
         telemetry::line(
             Level::Warning,
             telemetry::Logger::Handler,

@@ -67,6 +67,12 @@ pub struct Arguments {
     /// SHA-256 that the component must have, in hex [default: any]
     #[arg(long, env = "LOGIC_SHA256", value_name = "HEX", help_heading = SETTINGS)]
     logic_sha256: Option<String>,
+    /// Seconds between looks for a new version of the component [default: never]
+    #[arg(long, env = "LOGIC_REFRESH_SECONDS", value_name = "SECONDS", help_heading = SETTINGS)]
+    logic_refresh_seconds: Option<String>,
+    /// A second component that plans the same batches, for comparison [default: none]
+    #[arg(long, env = "LOGIC_SHADOW", value_name = "FILE", help_heading = SETTINGS)]
+    logic_shadow: Option<String>,
     /// Longest time that one plan may take, in milliseconds [default: 5000]
     #[arg(long, env = "LOGIC_TIMEOUT_MS", value_name = "MS", help_heading = SETTINGS)]
     logic_timeout_ms: Option<String>,
@@ -143,6 +149,10 @@ pub struct Component {
     pub timeout: Duration,
     /// The most memory that one instance may use, in bytes.
     pub memory: usize,
+    /// How often to look for a new version; none means never. Kept for a host that exchanges components.
+    pub refresh: Option<Duration>,
+    /// A component to compare with, if there is one. Kept for a host that runs it.
+    pub shadow: Option<PathBuf>,
 }
 
 /// A setting that cannot be used.
@@ -222,6 +232,18 @@ impl Arguments {
             "64 hexadecimal digits",
             digest,
         )?;
+        let refresh = read(
+            &self.logic_refresh_seconds,
+            "LOGIC_REFRESH_SECONDS",
+            "a whole number from 1 to 86400",
+            within(1, 86_400),
+        )?;
+        let shadow = read(
+            &self.logic_shadow,
+            "LOGIC_SHADOW",
+            "a file's path",
+            |path| (!path.is_empty()).then(|| path.into()),
+        )?;
         let timeout = read(
             &self.logic_timeout_ms,
             "LOGIC_TIMEOUT_MS",
@@ -269,23 +291,34 @@ impl Arguments {
                 sha256,
                 timeout: Duration::from_millis(timeout.unwrap_or(5000).into()),
                 memory: memory.unwrap_or(256) as usize * 1024 * 1024,
+                refresh: refresh.map(|seconds| Duration::from_secs(seconds.into())),
+                shadow,
             },
         })
     }
 
-    /// A note for the operator about settings that are valid but hardly meant.
-    pub fn doubts(&self) -> Option<&'static str> {
+    /// Notes for the operator about settings that are valid but do not do what they seem to.
+    pub fn doubts(&self) -> Vec<&'static str> {
         let is_archived = self
             .enable_archival
             .as_deref()
             .and_then(|text| boolean(text.trim()))
             .unwrap_or(false);
-        let has_bucket = self
-            .archive_bucket_name
-            .as_deref()
-            .is_some_and(|name| !name.is_empty());
-        (is_archived && !has_bucket)
-            .then_some("ENABLE_ARCHIVAL is true but ARCHIVE_BUCKET_NAME is empty: expired audit events are not archived")
+        let is_set =
+            |setting: &Option<String>| setting.as_deref().is_some_and(|text| !text.is_empty());
+        let mut doubts = Vec::new();
+        if is_archived && !is_set(&self.archive_bucket_name) {
+            doubts.push("ENABLE_ARCHIVAL is true but ARCHIVE_BUCKET_NAME is empty: expired audit events are not archived");
+        }
+        if is_set(&self.logic_refresh_seconds) {
+            doubts.push("LOGIC_REFRESH_SECONDS has no effect in this version: a new component is taken at the next start");
+        }
+        if is_set(&self.logic_shadow) {
+            doubts.push(
+                "LOGIC_SHADOW has no effect in this version: the second component is not run",
+            );
+        }
+        doubts
     }
 }
 
@@ -453,10 +486,10 @@ mod tests {
             enable_archival: Some("TRUE".into()),
             ..Arguments::default()
         };
-        assert!(arguments.doubts().is_some());
+        assert_eq!(arguments.doubts().len(), 1);
         assert!(!arguments.validate().unwrap().logic.archive);
         arguments.archive_bucket_name = Some("archive".into());
-        assert!(arguments.doubts().is_none());
+        assert!(arguments.doubts().is_empty());
         assert!(arguments.validate().unwrap().logic.archive);
     }
 }

@@ -50,7 +50,8 @@ fn poisoned(count: u32, positions: &[u32]) -> Vec<Record> {
 
 #[tokio::test]
 async fn a_component_that_exceeds_its_limits_gives_a_typed_error_and_nothing_is_applied() {
-    let cases: [(Misdeed, fn(&LogicError) -> bool); 3] = [
+    type IsKind = fn(&LogicError) -> bool;
+    let cases: [(Misdeed, IsKind); 3] = [
         (
             Misdeed::Loop,
             |error| matches!(error, LogicError::TimedOut(time) if *time == TIGHT.timeout),

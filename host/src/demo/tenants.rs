@@ -189,7 +189,7 @@ impl Entity {
         }
     }
 
-    /// Makes `count` entities, at least one, over [`NAMESPACES`] namespaces. The first is the busiest.
+    /// Makes `count` entities, at least one, over four namespaces. The first is the busiest.
     pub fn draw_all(rng: &mut SmallRng, count: u32) -> Vec<Self> {
         let namespaces: Vec<String> = (0..NAMESPACES).map(|_| draw_namespace(rng)).collect();
         let count = count.max(1) as usize;

@@ -1,9 +1,9 @@
 //! A component of the world `aggregator` that misbehaves as it is told, for tests of what the host allows.
 //!
 //! It is told through what a test has in its hands. `settings.snapshot-ttl-days` is the number of a
-//! [`Misdeed`] to commit on every batch, the host's probe among them. `batch.request-id` is the number of one
-//! to commit only where the event holds the text [`POISON`], so that the host finds the record at fault. On a
-//! batch named [`BEHAVE`], and where nothing is asked, it plans what is harmless: for each record one snapshot
+//! `Misdeed` to commit on every batch, the host's probe among them. `batch.request-id` is the number of one
+//! to commit only where the event holds the text `POISON`, so that the host finds the record at fault. On a
+//! batch named `BEHAVE`, and where nothing is asked, it plans what is harmless: for each record one snapshot
 //! write, to an entity named by the record's sequence number.
 #![cfg(target_arch = "wasm32")]
 #![no_std]
