@@ -28,6 +28,8 @@ pub struct Bucket<'a> {
     pub stored_at: (&'a str, &'a str),
     /// `rf` of the last record.
     pub last_refill: EpochMs,
+    /// Whether the last record moved `rf` and consumed nothing: a refill.
+    pub ends_in_refill: bool,
     /// `rf` before the batch, where it moved in the batch without giving write tokens.
     pub moved_from: Option<EpochMs>,
     /// `shard_count` of the last record.
@@ -94,6 +96,7 @@ pub fn buckets<'a>(changes: &[Change<'a>], draft: &mut Draft) -> Vec<Bucket<'a>>
                 key: change.key,
                 stored_at: change.stored_at,
                 last_refill: EpochMs::default(),
+                ends_in_refill: false,
                 moved_from: None,
                 shard_count: 1,
                 has_risen: false,
@@ -121,6 +124,11 @@ impl<'a> Bucket<'a> {
     fn add(&mut self, change: &Change<'a>) {
         self.last_refill = change.last_refill.unwrap_or_default();
         self.moved_from = shard::moved_from(self.moved_from, self.last_refill, change);
+        let consumes = change.limits.iter().any(|limit| limit.consumed.0 != 0);
+        self.ends_in_refill = !consumes
+            && change
+                .old_last_refill
+                .is_some_and(|old| old != self.last_refill);
         self.shard_count = change.shard_count;
         self.has_risen |= change
             .old_shard_count
@@ -157,6 +165,12 @@ impl<'a> Bucket<'a> {
             text("entity_id", self.key.entity),
             text("resource", self.key.resource),
         ]
+    }
+
+    /// Whether the batch tells of nothing but a refill. Refilling for its sake would never end: each refill
+    /// makes such a record.
+    fn is_just_refilled(&self) -> bool {
+        self.ends_in_refill && self.limits.iter().all(|reserve| reserve.consumed.0 == 0)
     }
 
     /// The bucket's primary key.
@@ -277,26 +291,17 @@ fn decide<'a>(
     let elapsed = i128::from(batch.now)
         .checked_sub(bucket.last_refill.0)
         .ok_or(Overflow)?;
-    // The count of writes is set back to full when it runs low: nobody else does, and it must show what is
-    // written now, not what was written long ago.
-    let is_set_back = |reserve: &Reserve<'_>| {
-        let is_low = reserve
-            .tokens
-            .0
-            .checked_mul(2)
-            .map_or(reserve.tokens.0 < 0, |twice| twice < reserve.capacity.0);
-        bucket.key.is_write_limit(reserve.limit)
-            && settings.corrections.contains(Corrections::SHARD_PRESSURE)
-            && is_low
-            && reserve.capacity.0 > 0
-            && elapsed > 0
-    };
+    if settings.corrections.contains(Corrections::IDLE_BATCHES) && bucket.is_just_refilled() {
+        return Ok(Vec::new());
+    }
+    let starts_anew =
+        |reserve: &Reserve<'_>| elapsed > 0 && shard::starts_anew(bucket, reserve, batch, settings);
     let is_full = settings.corrections.contains(Corrections::FULL_REFILL)
-        || bucket.limits.iter().any(is_set_back);
+        || bucket.limits.iter().any(starts_anew);
     let mut is_needed = false;
     let mut additions = Vec::new();
     for reserve in &bucket.limits {
-        if is_set_back(reserve) {
+        if starts_anew(reserve) {
             is_needed = true;
             additions.push((
                 reserve.limit,

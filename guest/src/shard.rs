@@ -38,62 +38,100 @@ const TOKEN: i128 = 1000;
 
 /// Plans doublings of buckets under pressure.
 pub fn double(buckets: &[Bucket<'_>], batch: &Batch, settings: &Settings, draft: &mut Draft) {
-    let is_corrected = settings.corrections.contains(Corrections::SHARD_PRESSURE);
-    for bucket in buckets
-        .iter()
-        .filter(|bucket| bucket.is_known && bucket.key.form == Form::Sharded { shard: 0 })
-    {
-        let Some(writes) = bucket
-            .limits
-            .iter()
-            .find(|reserve| reserve.limit == WRITE_LIMIT)
-        else {
-            continue;
-        };
-        let Some(count) = bucket.divisor().filter(|_| writes.capacity.0 > 0) else {
-            continue;
-        };
-        let Some(doubled) = count.checked_mul(2) else {
-            continue;
-        };
-        // Clients have not yet spread over the shards of a rise that is only now brought to them.
-        if is_corrected && bucket.has_risen {
-            continue;
-        }
-        let tokens = if is_corrected {
-            projected(bucket, writes, batch)
-        } else {
-            writes.tokens
-        };
-        if !is_below_a_fifth(tokens, writes.capacity) {
-            continue;
-        }
-        let stop = if is_corrected {
-            reason_to_stop(bucket, doubled, settings)
-        } else {
-            None
-        };
-        match stop {
-            Some(reason) => {
+    for bucket in buckets {
+        match doubling(bucket, batch, settings) {
+            Some(Doubling {
+                count,
+                stop: Some(reason),
+                ..
+            }) => {
                 let [entity, resource] = bucket.place();
+                let message = format!("Proactive shard doubling stopped - {reason}");
                 draft.warn(
                     Scope::Processor,
-                    &format!("Proactive shard doubling stopped - {reason}"),
+                    &message,
                     [entity, resource, number("shard_count", count)],
                 );
             }
-            None => {
-                let write = bump(
-                    bucket,
-                    count,
-                    doubled,
-                    ratio(tokens, writes.capacity),
-                    draft,
-                );
+            Some(Doubling {
+                count,
+                doubled,
+                ratio,
+                stop: None,
+            }) => {
+                let write = bump(bucket, count, doubled, ratio, draft);
                 draft.plan.writes.push(write);
             }
+            None => {}
         }
     }
+}
+
+/// What pressure asks of a bucket.
+struct Doubling {
+    count: i128,
+    doubled: i128,
+    /// Write tokens left, of their capacity, as JSON text.
+    ratio: String,
+    /// Why it is not done, if it should not.
+    stop: Option<String>,
+}
+
+/// Whether a bucket is under pressure, and what follows.
+fn doubling(bucket: &Bucket<'_>, batch: &Batch, settings: &Settings) -> Option<Doubling> {
+    let is_corrected = settings.corrections.contains(Corrections::SHARD_PRESSURE);
+    // Clients have not yet spread over the shards of a rise that is only now brought to them.
+    let is_settling = is_corrected && bucket.has_risen;
+    if !bucket.is_known || bucket.key.form != (Form::Sharded { shard: 0 }) || is_settling {
+        return None;
+    }
+    let writes = bucket
+        .limits
+        .iter()
+        .find(|reserve| reserve.limit == WRITE_LIMIT && reserve.capacity.0 > 0)?;
+    let count = bucket.divisor()?;
+    let doubled = count.checked_mul(2)?;
+    let tokens = if is_corrected {
+        projected(bucket, writes, batch)
+    } else {
+        writes.tokens
+    };
+    is_below_a_fifth(tokens, writes.capacity).then(|| Doubling {
+        count,
+        doubled,
+        ratio: ratio(tokens, writes.capacity),
+        stop: if is_corrected {
+            reason_to_stop(bucket, doubled, settings)
+        } else {
+            None
+        },
+    })
+}
+
+/// Whether the count of writes is to start anew (correction `shard-pressure`), full: where the shard count
+/// rises, so that the next batches show what is written since; and where it runs low although time has made
+/// up for all that was written, because nobody else gives write tokens.
+pub fn starts_anew(
+    bucket: &Bucket<'_>,
+    writes: &Reserve<'_>,
+    batch: &Batch,
+    settings: &Settings,
+) -> bool {
+    if !bucket.key.is_write_limit(writes.limit)
+        || !settings.corrections.contains(Corrections::SHARD_PRESSURE)
+        || writes.capacity.0 <= 0
+    {
+        return false;
+    }
+    let rises = bucket.has_risen
+        || doubling(bucket, batch, settings).is_some_and(|doubling| doubling.stop.is_none());
+    let is_low = writes
+        .tokens
+        .0
+        .checked_mul(2)
+        .map_or(writes.tokens.0 < 0, |twice| twice < writes.capacity.0);
+    (rises && writes.tokens < writes.capacity)
+        || (is_low && projected(bucket, writes, batch) >= writes.capacity)
 }
 
 /// Write tokens at the time of the batch, with what has accrued since the last refill.

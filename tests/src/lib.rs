@@ -15,6 +15,7 @@ pub mod proxy;
 pub mod record;
 pub mod runner;
 pub mod server;
+pub mod simulation;
 pub mod stage;
 pub mod table;
 pub mod unreliable;

@@ -42,8 +42,7 @@ const ACTIONS: [&str; 12] = [
 ];
 
 /// Settings that a stack has no use for: the component comes with the package.
-const NOT_IN_THE_TEMPLATE: [&str; 3] =
-    ["LOGIC_COMPONENT", "LOGIC_REFRESH_SECONDS", "LOGIC_SHADOW"];
+const NOT_IN_THE_TEMPLATE: [&str; 3] = ["LOGIC_COMPONENT", "LOGIC_REFRESH_SECONDS", "LOGIC_SHADOW"];
 
 fn template() -> Yaml {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/template.yaml");
