@@ -56,7 +56,7 @@ endef
 $(COMPONENT): $(GUEST_SOURCES) | wasm-toolchain
 	$(build_component)
 
-$(MISBEHAVING): $(wildcard tests/components/misbehaving/src/*.rs) guest/src/runtime.rs wit/aggregator.wit Cargo.lock | wasm-toolchain
+$(MISBEHAVING): $(wildcard tests/components/misbehaving/src/*.rs) tests/components/misbehaving/Cargo.toml guest/src/runtime.rs wit/aggregator.wit Cargo.toml Cargo.lock | wasm-toolchain
 	$(build_component)
 
 wasm-toolchain:
@@ -80,7 +80,7 @@ test: $(COMPONENT) $(MISBEHAVING) $(MINISTACK) ## Run every test
 	$(CARGO) test --workspace
 
 bench: $(COMPONENT) ## Measure planning, natively and in the component
-	$(CARGO) bench -p weir-tests
+	$(CARGO) bench -p weir-tests --bench plan
 
 # A second, independent DynamoDB to test against.
 $(MINISTACK):

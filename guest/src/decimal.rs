@@ -41,7 +41,7 @@ impl fmt::Display for NotAnInteger<'_> {
 }
 
 /// 10^38 exceeds every DynamoDB number's precision and fits an `i128`.
-const LIMIT: i128 = 10_i128.pow(38);
+pub const LIMIT: i128 = 10_i128.pow(38);
 
 /// Reads an integer: an optional sign, digits, an optional fraction and exponent that leave an integer.
 ///

@@ -6,7 +6,7 @@ use crate::{
     event::{self, Action, Element, Record, Unreadable},
     refill, shard, usage,
 };
-use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
+use alloc::{borrow::Cow, collections::BTreeMap, format, string::String, vec::Vec};
 
 /// Plans one batch.
 ///
@@ -15,10 +15,11 @@ use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 /// but a [`Reject`] of the plan.
 pub fn plan(batch: &Batch, settings: &Settings) -> Result<Plan, PlanError> {
     check(settings)?;
-    let text = String::from_utf8_lossy(&batch.event);
-    let elements = match text {
-        alloc::borrow::Cow::Borrowed(text) => event::parse(text),
-        alloc::borrow::Cow::Owned(ref text) => event::parse_lossy(text),
+    let text = core::str::from_utf8(&batch.event)
+        .map_or_else(|_| String::from_utf8_lossy(&batch.event), Cow::Borrowed);
+    let elements = match &text {
+        Cow::Borrowed(text) => event::parse(text),
+        Cow::Owned(text) => event::parse_lossy(text),
     };
     let elements = elements.map_err(|error| match error {
         Unreadable::NotJson(message) => PlanError::NotJson(message),

@@ -7,7 +7,7 @@ use crate::{
     Assignment, AttributeValue, Batch, Ceiling, Change as Assigned, Condition, Corrections, Level,
     OnConflict, Operation, Purpose, Scope, Settings, Test, UpdateItem, Write,
     bucket::Change,
-    decimal::{EpochMs, MilliTokens},
+    decimal::{EpochMs, LIMIT, MilliTokens},
     event::Action,
     key::{BucketKey, Form, WRITE_LIMIT},
     plan::{Draft, id, number, text},
@@ -322,6 +322,9 @@ fn decide<'a>(
                 additions.push((reserve.limit, delta));
             }
         }
+    }
+    if additions.iter().any(|(_, delta)| delta.0 >= LIMIT) {
+        return Err(Overflow);
     }
     Ok(if is_needed { additions } else { Vec::new() })
 }

@@ -307,6 +307,10 @@ pub fn propagate(
         if from < 1 || to <= from {
             continue;
         }
+        // Of a bucket of a newer schema the refill has said so already.
+        if change.is_newer {
+            continue;
+        }
         if change.is_unclonable {
             let fields = [
                 text("entity_id", change.key.entity),

@@ -69,7 +69,12 @@ impl Program {
     }
 
     /// Runs it to its end. The servers of this runtime go on meanwhile.
-    pub async fn run(mut self) -> Ended {
+    pub async fn run(self) -> Ended {
+        self.run_interrupted(async || false).await
+    }
+
+    /// Runs it to its end, interrupting it (as Ctrl-C does) once it is time.
+    pub async fn run_interrupted(mut self, is_time: impl AsyncFn() -> bool) -> Ended {
         // Files take any amount, where a pipe would have to be emptied.
         let file = || tempfile::tempfile().expect("there is room for a file");
         let (out, err) = (file(), file());
@@ -81,7 +86,19 @@ impl Program {
             .spawn()
             .expect("the program starts");
         let deadline = Instant::now() + PATIENCE;
+        let mut is_interrupted = false;
         let status = loop {
+            if !is_interrupted && is_time().await {
+                is_interrupted = true;
+                let interrupt = Command::new("kill")
+                    .arg("-INT")
+                    .arg(child.id().to_string())
+                    .status();
+                assert!(
+                    interrupt.is_ok_and(|status| status.success()),
+                    "the program can be interrupted"
+                );
+            }
             if let Some(status) = child.try_wait().expect("the program can be waited for") {
                 break status;
             }

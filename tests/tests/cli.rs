@@ -515,6 +515,38 @@ async fn the_worker_follows_the_stream_and_goes_on_where_it_stopped() {
 }
 
 #[tokio::test]
+async fn an_interrupted_worker_ends_by_itself_and_remembers_what_it_did() {
+    let stage = Stage::start().await;
+    let folder = Events::new();
+    let checkpoint = folder.path("checkpoint.json");
+    let mut bucket = record::bucket(Generation::C)
+        .entity("ann")
+        .limit("rpm", |limit| limit);
+    stage.table().put(&bucket.item()).await;
+    bucket.consume("rpm", 3_000);
+    stage.table().put(&bucket.item()).await;
+
+    let worker = weir([
+        "worker",
+        "--json",
+        "--batch-window",
+        "0",
+        "--checkpoint",
+        &checkpoint,
+    ])
+    .on(&stage);
+    let ended = worker
+        .run_interrupted(async || stage.usage().await == sums([("ann", 3)]))
+        .await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(ended.json()["worker"]["records"], 2, "{ended:?}");
+    assert_eq!(stage.usage().await, sums([("ann", 3)]));
+
+    let report = follow(&stage, &["--checkpoint", checkpoint.as_str()]).await;
+    assert_eq!(report["worker"]["records"], 0, "{report}");
+}
+
+#[tokio::test]
 async fn the_worker_needs_a_table_with_a_stream() {
     let stage = Stage::start().await;
     let ended = weir(["worker", "--stop-when-idle", "1"])

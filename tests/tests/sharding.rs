@@ -418,6 +418,8 @@ async fn in_dynamodb_a_shard_that_cannot_be_written_does_not_stop_the_others_and
 async fn new_shards_are_shard_0_with_keys_tokens_and_counters_of_their_own() {
     let mut record = rise(1, 3).without("/dynamodb/NewImage/GSI4SK");
     for (name, value) in [
+        // No time has passed since, so shard 0 itself is not refilled.
+        ("rf", number(NOW)),
         ("b_rpm_tc", number(7_000)),
         ("b_wcu_tc", number(9_000)),
         ("b_wcu_tk", number(991_000)),
