@@ -6,7 +6,7 @@
 use crate::{
     Assignment, AttributeValue, Batch, Ceiling, Change as Assigned, Condition, Corrections, Level,
     OnConflict, Operation, Purpose, Scope, Settings, Test, UpdateItem, Write,
-    bucket::Change,
+    bucket::{Change, LimitChange},
     decimal::{EpochMs, LIMIT, MilliTokens},
     event::Action,
     key::{BucketKey, Form, WRITE_LIMIT},
@@ -40,27 +40,8 @@ pub struct Bucket<'a> {
     pub is_known: bool,
     /// The records about it.
     pub records: Vec<u32>,
-    /// Its limits, in the order in which they were first seen.
-    pub limits: Vec<Reserve<'a>>,
-}
-
-/// One limit's tokens, and what it needs.
-#[derive(Clone, Copy, Debug)]
-pub struct Reserve<'a> {
-    /// The limit's name.
-    pub limit: &'a str,
-    /// Tokens stored (`tk`).
-    pub tokens: MilliTokens,
-    /// Capacity (`cp`).
-    pub capacity: MilliTokens,
-    /// Burst (`bx`), where the bucket has one.
-    pub burst: Option<MilliTokens>,
-    /// Tokens gained in a period (`ra`).
-    pub refill_amount: MilliTokens,
-    /// The period in milliseconds (`rp`).
-    pub refill_period: i128,
-    /// Consumed in the batch: the estimate of what the next one takes.
-    pub consumed: MilliTokens,
+    /// Its limits as last seen, in the order in which they were first seen; what was consumed is summed.
+    pub limits: Vec<LimitChange<'a>>,
 }
 
 /// How a limit is filled: what its key form, shard count and the corrections make of its fields.
@@ -136,25 +117,16 @@ impl<'a> Bucket<'a> {
         self.is_known &= !change.is_newer;
         self.records.push(change.record);
         for limit in &change.limits {
-            let mut reserve = Reserve {
-                limit: limit.name,
-                tokens: limit.tokens,
-                capacity: limit.capacity,
-                burst: limit.burst,
-                refill_amount: limit.refill_amount,
-                refill_period: limit.refill_period,
-                consumed: limit.consumed,
-            };
             match self
                 .limits
                 .iter_mut()
-                .find(|known| known.limit == limit.name)
+                .find(|known| known.name == limit.name)
             {
                 Some(known) => {
-                    reserve.consumed.0 = reserve.consumed.0.saturating_add(known.consumed.0);
-                    *known = reserve;
+                    let consumed = MilliTokens(known.consumed.0.saturating_add(limit.consumed.0));
+                    *known = LimitChange { consumed, ..*limit };
                 }
-                None => self.limits.push(reserve),
+                None => self.limits.push(*limit),
             }
         }
     }
@@ -170,7 +142,7 @@ impl<'a> Bucket<'a> {
     /// Whether the batch tells of nothing but a refill. Refilling for its sake would never end: each refill
     /// makes such a record.
     fn is_just_refilled(&self) -> bool {
-        self.ends_in_refill && self.limits.iter().all(|reserve| reserve.consumed.0 == 0)
+        self.ends_in_refill && self.limits.iter().all(|limit| limit.consumed.0 == 0)
     }
 
     /// The bucket's primary key.
@@ -190,7 +162,7 @@ impl<'a> Bucket<'a> {
     }
 }
 
-impl Reserve<'_> {
+impl LimitChange<'_> {
     /// How this limit is filled in a bucket of that form, divided over `shards`.
     pub fn fill(&self, form: Form, shards: i128, settings: &Settings) -> Fill {
         let burst = match form {
@@ -199,7 +171,7 @@ impl Reserve<'_> {
                 self.burst.filter(|_| settings.ceiling == Ceiling::Burst)
             }
         };
-        let is_whole = self.limit == WRITE_LIMIT
+        let is_whole = self.name == WRITE_LIMIT
             && matches!(form, Form::Sharded { .. })
             && settings.corrections.contains(Corrections::FULL_REFILL);
         let shards = if is_whole { 1 } else { shards };
@@ -295,31 +267,31 @@ fn decide<'a>(
         return Ok(Vec::new());
     }
     let starts_anew =
-        |reserve: &Reserve<'_>| elapsed > 0 && shard::starts_anew(bucket, reserve, batch, settings);
+        |limit: &LimitChange<'_>| elapsed > 0 && shard::starts_anew(bucket, limit, batch, settings);
     let is_full = settings.corrections.contains(Corrections::FULL_REFILL)
         || bucket.limits.iter().any(starts_anew);
     let mut is_needed = false;
     let mut additions = Vec::new();
-    for reserve in &bucket.limits {
-        if starts_anew(reserve) {
+    for limit in &bucket.limits {
+        if starts_anew(limit) {
             is_needed = true;
             additions.push((
-                reserve.limit,
+                limit.name,
                 MilliTokens(
-                    reserve
+                    limit
                         .capacity
                         .0
-                        .checked_sub(reserve.tokens.0)
+                        .checked_sub(limit.tokens.0)
                         .ok_or(Overflow)?,
                 ),
             ));
         } else if let Some((delta, projected)) =
-            reserve.gain(reserve.fill(bucket.key.form, shards, settings), elapsed)?
+            limit.gain(limit.fill(bucket.key.form, shards, settings), elapsed)?
         {
-            let needs = reserve.needs(projected);
+            let needs = limit.needs(projected);
             is_needed |= needs;
             if needs || is_full {
-                additions.push((reserve.limit, delta));
+                additions.push((limit.name, delta));
             }
         }
     }

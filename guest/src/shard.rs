@@ -9,12 +9,12 @@ use crate::{
     Assignment, Attribute, AttributeValue, Batch, Change as Assigned, Condition, Corrections,
     Field, FieldValue, GroupEntry, Level, OnConflict, Operation, Purpose, PutItem, Scope, Settings,
     Test, UpdateItem, Write,
-    bucket::Change,
+    bucket::{Change, LimitChange},
     decimal::{EpochMs, MilliTokens, integer},
     event::{self, Action},
     key::{BucketKey, Form, WRITE_LIMIT},
     plan::{Draft, Known, id, number, text},
-    refill::{Bucket, Fill, Overflow, Reserve},
+    refill::{Bucket, Fill, Overflow},
 };
 use alloc::{
     borrow::Cow,
@@ -88,7 +88,7 @@ fn doubling(bucket: &Bucket<'_>, batch: &Batch, settings: &Settings) -> Option<D
     let writes = bucket
         .limits
         .iter()
-        .find(|reserve| reserve.limit == WRITE_LIMIT && reserve.capacity.0 > 0)?;
+        .find(|limit| limit.name == WRITE_LIMIT && limit.capacity.0 > 0)?;
     let count = bucket.divisor()?;
     let doubled = count.checked_mul(2)?;
     let tokens = if is_corrected {
@@ -113,11 +113,11 @@ fn doubling(bucket: &Bucket<'_>, batch: &Batch, settings: &Settings) -> Option<D
 /// up for all that was written, because nobody else gives write tokens.
 pub fn starts_anew(
     bucket: &Bucket<'_>,
-    writes: &Reserve<'_>,
+    writes: &LimitChange<'_>,
     batch: &Batch,
     settings: &Settings,
 ) -> bool {
-    if !bucket.key.is_write_limit(writes.limit)
+    if !bucket.key.is_write_limit(writes.name)
         || !settings.corrections.contains(Corrections::SHARD_PRESSURE)
         || writes.capacity.0 <= 0
     {
@@ -138,7 +138,7 @@ pub fn starts_anew(
 ///
 /// A client that moves `rf` does not give write tokens for the time before: where that happened within the
 /// batch, the stored tokens say nothing, and the batch is judged by itself, as if it had begun with all of them.
-fn projected(bucket: &Bucket<'_>, writes: &Reserve<'_>, batch: &Batch) -> MilliTokens {
+fn projected(bucket: &Bucket<'_>, writes: &LimitChange<'_>, batch: &Batch) -> MilliTokens {
     let fill = Fill {
         ceiling: writes.capacity.0,
         rate: writes.refill_amount.0,
@@ -151,7 +151,7 @@ fn projected(bucket: &Bucket<'_>, writes: &Reserve<'_>, batch: &Batch) -> MilliT
         ),
         None => (writes.tokens.0, bucket.last_refill),
     };
-    let start = Reserve {
+    let start = LimitChange {
         tokens: MilliTokens(tokens),
         ..*writes
     };
@@ -180,17 +180,17 @@ fn reason_to_stop(bucket: &Bucket<'_>, doubled: i128, settings: &Settings) -> Op
             settings.max_shard_count
         ));
     }
-    let is_too_small = |reserve: &&Reserve<'_>| {
-        reserve.capacity.0 > 0 && reserve.capacity.0.div_euclid(doubled) < TOKEN
+    let is_too_small = |limit: &&LimitChange<'_>| {
+        limit.capacity.0 > 0 && limit.capacity.0.div_euclid(doubled) < TOKEN
     };
     let limit = bucket
         .limits
         .iter()
-        .filter(|reserve| reserve.limit != WRITE_LIMIT)
+        .filter(|limit| limit.name != WRITE_LIMIT)
         .find(is_too_small)?;
     Some(format!(
         "a share of limit {} would be less than one token",
-        limit.limit
+        limit.name
     ))
 }
 

@@ -12,24 +12,29 @@
 //!
 //! Whatever is delivered again is safe to do again: watermarks and conditions see to it.
 
+mod journal;
+mod outcome;
+mod quarantine;
+
+pub use outcome::{Body, Counters, ItemFailure, Outcome, Response};
+
 use crate::{
     apply::{Failure, Kind, Outcome as Written, Target, policy},
     contract::{
-        Batch, Compression, Entry, Fact, GroupEntry, Key, Level, OnConflict, Operation, Plan,
-        Purpose, PutObject, Scope, StoredItem, Write,
+        Batch, Entry, Fact, GroupEntry, Key, Level, OnConflict, Plan, Purpose, Scope, StoredItem,
+        Write,
     },
     event::Records,
-    logic::{Logic, LogicError, hex},
+    logic::{Logic, LogicError},
     metrics,
     settings::{Metrics, Settings},
     telemetry::{self, Fields, Logger},
 };
-use serde::Serialize;
+use journal::Line;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    ops::{AddAssign, Range},
+    ops::Range,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -65,127 +70,6 @@ pub struct Delivery {
 /// time-out: a tenth, at least 200 ms and at most 2 s.
 pub fn margin(remaining: Duration) -> Duration {
     (remaining / 10).clamp(Duration::from_millis(200), Duration::from_secs(2))
-}
-
-/// What became of a batch.
-#[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
-    /// The answer to whoever delivered it.
-    #[serde(flatten)]
-    pub response: Response,
-    /// What was counted on the way.
-    pub counters: Counters,
-}
-
-/// The answer to Lambda's event source mapping, and to people who call the function by hand.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Response {
-    /// Always 200: a batch that fails as a whole has no response.
-    pub status_code: u16,
-    /// What was done.
-    pub body: Body,
-    /// Where to deliver again from.
-    pub batch_item_failures: Vec<ItemFailure>,
-}
-
-/// What was done.
-#[derive(Clone, Debug, Serialize)]
-pub struct Body {
-    /// Records in the batch.
-    pub processed: u32,
-    /// Pairs of delta and window that were added to snapshots.
-    pub snapshots_updated: u64,
-    /// Buckets refilled.
-    pub refills_written: u64,
-    /// Audit events stored.
-    pub events_archived: u64,
-    /// What went wrong.
-    pub errors: Vec<String>,
-}
-
-/// A record to be delivered again, with all after it.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ItemFailure {
-    /// Its sequence number.
-    pub item_identifier: String,
-}
-
-/// Counts over one batch, or over many.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counters {
-    /// Batches.
-    pub batches: u64,
-    /// Records.
-    pub records: u64,
-    /// Changes of a limit's counter.
-    pub deltas: u64,
-    /// Pairs of delta and window that were added to snapshots: the writes there would be without merging.
-    pub snapshot_updates: u64,
-    /// Writes that added them.
-    pub snapshot_writes: u64,
-    /// Buckets refilled.
-    pub refills: u64,
-    /// Shard counts doubled.
-    pub shard_bumps: u64,
-    /// Shards brought to a new count, or created.
-    pub shards_propagated: u64,
-    /// Writes whose condition did not hold.
-    pub conflicts: u64,
-    /// Pairs of delta and window refused because they had been added before.
-    pub duplicates: u64,
-    /// Records, or parts of one, that could not be used.
-    pub rejects: u64,
-    /// Writes that failed.
-    pub failures: u64,
-    /// The same by purpose, where any failed.
-    pub failures_by_purpose: BTreeMap<String, u64>,
-    /// Audit events stored.
-    pub archived_events: u64,
-    /// Objects they were stored in.
-    pub archived_objects: u64,
-    /// Time spent planning, in microseconds.
-    pub plan_micros: u64,
-    /// Time spent writing, in microseconds.
-    pub apply_micros: u64,
-    /// The longest that a batch took, in microseconds.
-    pub slowest_batch_micros: u64,
-}
-
-impl Counters {
-    fn count_failure(&mut self, purpose: Purpose) {
-        self.failures += 1;
-        *self
-            .failures_by_purpose
-            .entry(purpose.to_string())
-            .or_default() += 1;
-    }
-}
-
-impl AddAssign<&Counters> for Counters {
-    fn add_assign(&mut self, other: &Counters) {
-        self.batches += other.batches;
-        self.records += other.records;
-        self.deltas += other.deltas;
-        self.snapshot_updates += other.snapshot_updates;
-        self.snapshot_writes += other.snapshot_writes;
-        self.refills += other.refills;
-        self.shard_bumps += other.shard_bumps;
-        self.shards_propagated += other.shards_propagated;
-        self.conflicts += other.conflicts;
-        self.duplicates += other.duplicates;
-        self.rejects += other.rejects;
-        self.failures += other.failures;
-        for (purpose, count) in &other.failures_by_purpose {
-            *self.failures_by_purpose.entry(purpose.clone()).or_default() += count;
-        }
-        self.archived_events += other.archived_events;
-        self.archived_objects += other.archived_objects;
-        self.plan_micros += other.plan_micros;
-        self.apply_micros += other.apply_micros;
-        self.slowest_batch_micros = self.slowest_batch_micros.max(other.slowest_batch_micros);
-    }
 }
 
 /// Why nothing of a batch was done, or nothing can be said of it: all of it must be delivered again.
@@ -226,17 +110,6 @@ struct Progress {
     failing: BTreeSet<u32>,
     /// Records to be kept in quarantine, with the reasons.
     quarantined: BTreeMap<u32, Vec<String>>,
-}
-
-/// A log line in waiting: lines are printed in order once everything is done.
-struct Line {
-    scope: Scope,
-    /// The part's offset, then the position within its plan.
-    order: (u32, u32),
-    level: Level,
-    message: String,
-    fields: Fields,
-    is_error: bool,
 }
 
 impl Processor {
@@ -682,236 +555,6 @@ impl Processor {
             Fact::AppliedWrites => Value::Null,
         }
     }
-
-    /// Stores what could not be used, with the reasons; where there is no bucket, in the log.
-    async fn quarantine(
-        &self,
-        records: &Records<'_>,
-        delivery: &Delivery,
-        progress: &mut Progress,
-    ) {
-        let quarantined = std::mem::take(&mut progress.quarantined);
-        if quarantined.is_empty() {
-            return;
-        }
-        let mut body = String::new();
-        for (record, reasons) in &quarantined {
-            // The record's own text: whatever it is, it is kept as it came, but on one line.
-            let json = records
-                .json(*record)
-                .map_or("null", |record| record.get())
-                .replace(['\n', '\r'], " ");
-            body.push_str(&format!(
-                "{{\"reason\":{},\"record\":{json}}}\n",
-                Value::from(reasons.join("; "))
-            ));
-        }
-        let indices: Vec<u32> = quarantined.keys().copied().collect();
-        let Some(bucket) = &self.target.bucket else {
-            for line in body.lines() {
-                let fields = Fields::new().with_json("quarantined", line);
-                telemetry::line(
-                    Level::Error,
-                    Logger::Handler,
-                    "Record quarantined - no bucket, kept here only",
-                    &fields,
-                );
-            }
-            return;
-        };
-        // Named by its content, so that a redelivery overwrites it with itself.
-        let first = indices
-            .first()
-            .and_then(|first| records.sequence_number(*first))
-            .filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
-        let digest = hex(&Sha256::digest(&body)[..8]);
-        let key = format!(
-            "quarantine/{}-{digest}.jsonl.gz",
-            first.as_deref().unwrap_or("unnumbered")
-        );
-        let object = PutObject {
-            key: key.clone(),
-            content_type: "application/x-ndjson".into(),
-            compression: Compression::Gzip,
-            metadata: Vec::new(),
-            body: body.into_bytes(),
-        };
-        let write = Write {
-            id: key.clone(),
-            purpose: Purpose::Quarantine,
-            operation: Operation::PutObject(object),
-            records: indices.clone(),
-            updates: indices.len() as u32,
-            on_conflict: OnConflict::Skip,
-            when_applied: Vec::new(),
-            when_conflicted: Vec::new(),
-            when_failed: Vec::new(),
-        };
-        let fields = Fields::new()
-            .with("bucket", bucket)
-            .with("key", &key)
-            .with("records", indices.len());
-        match self.target.apply(&[&write], delivery.deadline).await.pop() {
-            Some(Written::Failed(failure)) => {
-                progress.counters.count_failure(Purpose::Quarantine);
-                progress.failing.extend(indices);
-                let message = format!("Error writing to quarantine: {failure}");
-                telemetry::line(Level::Error, Logger::Handler, &message, &fields);
-            }
-            _ => telemetry::line(
-                Level::Error,
-                Logger::Handler,
-                "Records quarantined",
-                &fields,
-            ),
-        }
-    }
-
-    fn log_start(&self, delivery: &Delivery, records: u32) {
-        let settings = &self.settings;
-        let fields = Fields::new()
-            .with("request_id", &delivery.request_id)
-            .with("function_name", &delivery.function_name)
-            .with("record_count", records)
-            .with("table_name", &settings.table)
-            .with("snapshot_windows", self.windows())
-            .with("enable_archival", settings.logic.archive)
-            .with(
-                "archive_bucket",
-                settings.bucket.as_ref().filter(|_| settings.logic.archive),
-            );
-        telemetry::line(
-            Level::Info,
-            Logger::Handler,
-            "Lambda invocation started",
-            &fields,
-        );
-        if records > 0 {
-            let fields = Fields::new()
-                .with("record_count", records)
-                .with("windows", self.windows())
-                .with("table_name", &settings.table);
-            telemetry::line(
-                Level::Info,
-                Logger::Processor,
-                "Batch processing started",
-                &fields,
-            );
-        }
-    }
-
-    fn log_refusal(&self, delivery: &Delivery, error: &BatchError) {
-        let fields = Fields::new()
-            .with("request_id", &delivery.request_id)
-            .with("function_name", &delivery.function_name);
-        telemetry::line(
-            Level::Error,
-            Logger::Handler,
-            &format!("Event refused: {error}"),
-            &fields,
-        );
-    }
-
-    fn windows(&self) -> Vec<String> {
-        self.settings
-            .logic
-            .windows
-            .iter()
-            .map(ToString::to_string)
-            .collect()
-    }
-
-    /// Prints everything in order, and gives the errors that the response lists.
-    fn log_end(
-        &self,
-        delivery: &Delivery,
-        records: u32,
-        started: Instant,
-        progress: &mut Progress,
-    ) -> Vec<String> {
-        progress.lines.sort_by_key(|line| line.order);
-        let (processor, archiver): (Vec<&Line>, Vec<&Line>) = progress
-            .lines
-            .iter()
-            .partition(|line| line.scope == Scope::Processor);
-        let errors = |lines: &[&Line]| {
-            lines
-                .iter()
-                .filter(|line| line.is_error)
-                .map(|line| line.message.clone())
-                .collect::<Vec<_>>()
-        };
-        let (processor_errors, archiver_errors) = (errors(&processor), errors(&archiver));
-        let counters = &progress.counters;
-        let is_empty = records == 0;
-        if !is_empty {
-            print(&processor, Logger::Processor);
-            let fields = Fields::new()
-                .with("processed_count", records)
-                .with("deltas_extracted", counters.deltas)
-                .with("snapshots_updated", counters.snapshot_updates)
-                .with("refills_written", counters.refills)
-                .with("error_count", processor_errors.len())
-                .with("processing_time_ms", milliseconds(started));
-            telemetry::line(
-                Level::Info,
-                Logger::Processor,
-                "Batch processing completed",
-                &fields,
-            );
-        }
-        if !is_empty && self.settings.logic.archive {
-            let fields = Fields::new()
-                .with("record_count", records)
-                .with("bucket_name", &self.target.bucket);
-            telemetry::line(
-                Level::Info,
-                Logger::Archiver,
-                "Archive processing started",
-                &fields,
-            );
-            print(&archiver, Logger::Archiver);
-            let fields = Fields::new()
-                .with("processed_count", records)
-                .with("events_archived", counters.archived_events)
-                .with("s3_objects_created", counters.archived_objects)
-                .with("error_count", archiver_errors.len())
-                .with("processing_time_ms", milliseconds(started));
-            telemetry::line(
-                Level::Info,
-                Logger::Archiver,
-                "Archive processing completed",
-                &fields,
-            );
-        }
-        let fields = Fields::new()
-            .with("request_id", &delivery.request_id)
-            .with("processed", records)
-            .with("snapshots_updated", counters.snapshot_updates)
-            .with("refills_written", counters.refills)
-            .with("events_archived", counters.archived_events);
-        let fields = if is_empty {
-            fields
-        } else {
-            fields.with("s3_objects_created", counters.archived_objects)
-        };
-        let fields = fields
-            .with(
-                "error_count",
-                processor_errors.len() + archiver_errors.len(),
-            )
-            .with("processing_time_ms", milliseconds(started));
-        telemetry::line(
-            Level::Info,
-            Logger::Handler,
-            "Lambda invocation completed",
-            &fields,
-        );
-        processor_errors
-            .into_iter()
-            .chain(archiver_errors)
-            .collect()
-    }
 }
 
 /// The halves of a range, the first one last; of a single record the range itself.
@@ -941,16 +584,6 @@ fn contended() -> Failure {
     }
 }
 
-fn print(lines: &[&Line], logger: Logger) {
-    for line in lines {
-        telemetry::line(line.level, logger, &line.message, &line.fields);
-    }
-}
-
 fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
-}
-
-fn milliseconds(since: Instant) -> f64 {
-    (since.elapsed().as_secs_f64() * 100_000.0).round() / 100.0
 }

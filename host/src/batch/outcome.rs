@@ -1,0 +1,127 @@
+//! What became of a batch: the answer to whoever delivered it, and what was counted on the way.
+
+use crate::contract::Purpose;
+use serde::Serialize;
+use std::{collections::BTreeMap, ops::AddAssign};
+
+/// What became of a batch.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// The answer to whoever delivered it.
+    #[serde(flatten)]
+    pub response: Response,
+    /// What was counted on the way.
+    pub counters: Counters,
+}
+
+/// The answer to Lambda's event source mapping, and to people who call the function by hand.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Response {
+    /// Always 200: a batch that fails as a whole has no response.
+    pub status_code: u16,
+    /// What was done.
+    pub body: Body,
+    /// Where to deliver again from.
+    pub batch_item_failures: Vec<ItemFailure>,
+}
+
+/// What was done.
+#[derive(Clone, Debug, Serialize)]
+pub struct Body {
+    /// Records in the batch.
+    pub processed: u32,
+    /// Pairs of delta and window that were added to snapshots.
+    pub snapshots_updated: u64,
+    /// Buckets refilled.
+    pub refills_written: u64,
+    /// Audit events stored.
+    pub events_archived: u64,
+    /// What went wrong.
+    pub errors: Vec<String>,
+}
+
+/// A record to be delivered again, with all after it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ItemFailure {
+    /// Its sequence number.
+    pub item_identifier: String,
+}
+
+/// Counts over one batch, or over many.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// Batches.
+    pub batches: u64,
+    /// Records.
+    pub records: u64,
+    /// Changes of a limit's counter.
+    pub deltas: u64,
+    /// Pairs of delta and window that were added to snapshots: the writes there would be without merging.
+    pub snapshot_updates: u64,
+    /// Writes that added them.
+    pub snapshot_writes: u64,
+    /// Buckets refilled.
+    pub refills: u64,
+    /// Shard counts doubled.
+    pub shard_bumps: u64,
+    /// Shards brought to a new count, or created.
+    pub shards_propagated: u64,
+    /// Writes whose condition did not hold.
+    pub conflicts: u64,
+    /// Pairs of delta and window refused because they had been added before.
+    pub duplicates: u64,
+    /// Records, or parts of one, that could not be used.
+    pub rejects: u64,
+    /// Writes that failed.
+    pub failures: u64,
+    /// The same by purpose, where any failed.
+    pub failures_by_purpose: BTreeMap<String, u64>,
+    /// Audit events stored.
+    pub archived_events: u64,
+    /// Objects they were stored in.
+    pub archived_objects: u64,
+    /// Time spent planning, in microseconds.
+    pub plan_micros: u64,
+    /// Time spent writing, in microseconds.
+    pub apply_micros: u64,
+    /// The longest that a batch took, in microseconds.
+    pub slowest_batch_micros: u64,
+}
+
+impl Counters {
+    /// Counts a write that failed.
+    pub(super) fn count_failure(&mut self, purpose: Purpose) {
+        self.failures += 1;
+        *self
+            .failures_by_purpose
+            .entry(purpose.to_string())
+            .or_default() += 1;
+    }
+}
+
+impl AddAssign<&Counters> for Counters {
+    fn add_assign(&mut self, other: &Counters) {
+        self.batches += other.batches;
+        self.records += other.records;
+        self.deltas += other.deltas;
+        self.snapshot_updates += other.snapshot_updates;
+        self.snapshot_writes += other.snapshot_writes;
+        self.refills += other.refills;
+        self.shard_bumps += other.shard_bumps;
+        self.shards_propagated += other.shards_propagated;
+        self.conflicts += other.conflicts;
+        self.duplicates += other.duplicates;
+        self.rejects += other.rejects;
+        self.failures += other.failures;
+        for (purpose, count) in &other.failures_by_purpose {
+            *self.failures_by_purpose.entry(purpose.clone()).or_default() += count;
+        }
+        self.archived_events += other.archived_events;
+        self.archived_objects += other.archived_objects;
+        self.plan_micros += other.plan_micros;
+        self.apply_micros += other.apply_micros;
+        self.slowest_batch_micros = self.slowest_batch_micros.max(other.slowest_batch_micros);
+    }
+}
