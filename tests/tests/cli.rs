@@ -7,7 +7,7 @@ use weir_tests::{
     built,
     program::{Ended, weir},
     proxy::{ALWAYS, Fault, Proxy},
-    record::{self, Generation, NOW, Record},
+    record::{self, Bucket, Generation, NOW, Record},
     stage::{Stage, consumption, expiry, sequence_number, sums},
 };
 
@@ -477,17 +477,23 @@ async fn follow(stage: &Stage, more: &[&str]) -> Value {
     ended.json()
 }
 
-#[tokio::test]
-async fn the_worker_follows_the_stream_and_goes_on_where_it_stopped() {
-    let stage = Stage::start().await;
-    let folder = Events::new();
-    let checkpoint = folder.path("checkpoint.json");
+/// A bucket of ann's in the table, from which 3 tokens have been taken: two records in the stream.
+async fn consumed_from(stage: &Stage) -> Bucket {
     let mut bucket = record::bucket(Generation::C)
         .entity("ann")
         .limit("rpm", |limit| limit);
     stage.table().put(&bucket.item()).await;
     bucket.consume("rpm", 3_000);
     stage.table().put(&bucket.item()).await;
+    bucket
+}
+
+#[tokio::test]
+async fn the_worker_follows_the_stream_and_goes_on_where_it_stopped() {
+    let stage = Stage::start().await;
+    let folder = Events::new();
+    let checkpoint = folder.path("checkpoint.json");
+    let mut bucket = consumed_from(&stage).await;
 
     let remembered = ["--checkpoint", checkpoint.as_str()];
     let report = follow(&stage, &remembered).await;
@@ -519,12 +525,7 @@ async fn an_interrupted_worker_ends_by_itself_and_remembers_what_it_did() {
     let stage = Stage::start().await;
     let folder = Events::new();
     let checkpoint = folder.path("checkpoint.json");
-    let mut bucket = record::bucket(Generation::C)
-        .entity("ann")
-        .limit("rpm", |limit| limit);
-    stage.table().put(&bucket.item()).await;
-    bucket.consume("rpm", 3_000);
-    stage.table().put(&bucket.item()).await;
+    consumed_from(&stage).await;
 
     let worker = weir([
         "worker",
