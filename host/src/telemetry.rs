@@ -156,6 +156,8 @@ pub fn subscriber(
         .with_default(tracing::Level::WARN.min(level))
         // The embedded server warns of every condition that does not hold, which is what conditions are for.
         .with_target("dynoxide", tracing::Level::ERROR)
+        // Outside of AWS nobody answers there; what is missing then, this program says itself.
+        .with_target("aws_config::imds", tracing::Level::ERROR)
         .with_target("weir", level)
         .with_target(RAW, tracing::Level::INFO);
     tracing_subscriber::registry().with(Lines(Mutex::new(out)).with_filter(targets))
