@@ -178,8 +178,11 @@ impl Processor {
                 records.count() as u32
             }
         };
-        self.quarantine(&Records::of(&text), delivery, &mut progress)
-            .await;
+        // Cutting the event apart takes a pass over all of it.
+        if !progress.quarantined.is_empty() {
+            self.quarantine(&Records::of(&text), delivery, &mut progress)
+                .await;
+        }
         let failures = match progress.failing.first() {
             None => Vec::new(),
             Some(record) => {

@@ -20,9 +20,6 @@ impl Processor {
         progress: &mut Progress,
     ) {
         let quarantined = std::mem::take(&mut progress.quarantined);
-        if quarantined.is_empty() {
-            return;
-        }
         let mut body = String::new();
         for (record, reasons) in &quarantined {
             // The record's own text: whatever it is, it is kept as it came, but on one line.
