@@ -8,7 +8,7 @@
 //!
 //! Generations are told apart record by record, by key alone (rules: "Keys").
 
-use crate::Key as TableKey;
+use crate::{Field, Key as TableKey, plan::text};
 use alloc::{format, string::String};
 use core::fmt;
 
@@ -201,6 +201,14 @@ impl BucketKey<'_> {
             Form::Sharded { shard } => format!("_applied_{shard}"),
             Form::Unprefixed | Form::Entity => "_applied_u".into(),
         }
+    }
+
+    /// The fields that say which bucket a log line is about.
+    pub fn fields(&self) -> [Field; 2] {
+        [
+            text("entity_id", self.entity),
+            text("resource", self.resource),
+        ]
     }
 
     /// Whether this limit counts writes to the bucket, and is not a user's.

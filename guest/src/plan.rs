@@ -102,11 +102,8 @@ fn read<'a>(
                     Ok(Some(change)) => {
                         for limit in &change.uncounted {
                             let fields = || {
-                                [
-                                    text("entity_id", change.key.entity),
-                                    text("resource", change.key.resource),
-                                    text("limit_name", *limit),
-                                ]
+                                let [entity, resource] = change.key.fields();
+                                [entity, resource, text("limit_name", *limit)]
                             };
                             draft.log(
                                 Level::Debug,

@@ -10,7 +10,7 @@ use crate::{
     decimal::{EpochMs, LIMIT, MilliTokens},
     event::Action,
     key::{BucketKey, Form, WRITE_LIMIT},
-    plan::{Draft, id, number, text},
+    plan::{Draft, id, number},
     shard,
 };
 use alloc::{
@@ -95,7 +95,7 @@ pub fn buckets<'a>(changes: &[Change<'a>], draft: &mut Draft) -> Vec<Bucket<'a>>
         draft.warn(
             Scope::Processor,
             "Bucket uses a newer schema - usage only",
-            bucket.place(),
+            bucket.key.fields(),
         );
     }
     buckets
@@ -129,14 +129,6 @@ impl<'a> Bucket<'a> {
                 None => self.limits.push(*limit),
             }
         }
-    }
-
-    /// The fields that say which bucket a line is about.
-    pub fn place(&self) -> [crate::Field; 2] {
-        [
-            text("entity_id", self.key.entity),
-            text("resource", self.key.resource),
-        ]
     }
 
     /// Whether the batch tells of nothing but a refill. Refilling for its sake would never end: each refill
@@ -226,7 +218,7 @@ pub struct Overflow;
 pub fn plan(buckets: &[Bucket<'_>], batch: &Batch, settings: &Settings, draft: &mut Draft) {
     for bucket in buckets.iter().filter(|bucket| bucket.is_known) {
         let Some(shards) = bucket.divisor() else {
-            let [entity, resource] = bucket.place();
+            let [entity, resource] = bucket.key.fields();
             draft.warn(
                 Scope::Processor,
                 "Invalid shard_count - refill skipped",
@@ -237,7 +229,7 @@ pub fn plan(buckets: &[Bucket<'_>], batch: &Batch, settings: &Settings, draft: &
         match decide(bucket, shards, batch, settings) {
             Ok(additions) if additions.is_empty() => {
                 draft.log(Level::Debug, "Refill skipped - sufficient tokens", || {
-                    bucket.place()
+                    bucket.key.fields()
                 })
             }
             Ok(additions) => {
@@ -247,7 +239,7 @@ pub fn plan(buckets: &[Bucket<'_>], batch: &Batch, settings: &Settings, draft: &
             Err(Overflow) => draft.warn(
                 Scope::Processor,
                 "Refill skipped - number out of range",
-                bucket.place(),
+                bucket.key.fields(),
             ),
         }
     }
@@ -336,7 +328,7 @@ fn write(
         updates: 1,
         on_conflict: OnConflict::Skip,
         when_applied: draft.entry(Level::Debug, "Bucket refilled", || {
-            let [entity, resource] = bucket.place();
+            let [entity, resource] = bucket.key.fields();
             [
                 entity,
                 resource,
@@ -349,13 +341,13 @@ fn write(
         when_conflicted: draft.entry(
             Level::Debug,
             "Refill skipped - concurrent rf update",
-            || bucket.place(),
+            || bucket.key.fields(),
         ),
         when_failed: draft.failure(
             Level::Warning,
             Scope::Processor,
             "Error refilling bucket",
-            bucket.place(),
+            bucket.key.fields(),
         ),
     }
 }

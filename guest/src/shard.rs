@@ -13,7 +13,7 @@ use crate::{
     decimal::{EpochMs, MilliTokens, integer},
     event::{self, Action},
     key::{BucketKey, Form, WRITE_LIMIT},
-    plan::{Draft, Known, id, number, text},
+    plan::{Draft, Known, id, number},
     refill::{Bucket, Fill, Overflow},
 };
 use alloc::{
@@ -45,7 +45,7 @@ pub fn double(buckets: &[Bucket<'_>], batch: &Batch, settings: &Settings, draft:
                 stop: Some(reason),
                 ..
             }) => {
-                let [entity, resource] = bucket.place();
+                let [entity, resource] = bucket.key.fields();
                 let message = format!("Proactive shard doubling stopped - {reason}");
                 draft.warn(
                     Scope::Processor,
@@ -208,7 +208,7 @@ fn bump(
     draft: &mut Draft,
 ) -> Write {
     let fields =
-        |more: Vec<Field>| -> Vec<Field> { bucket.place().into_iter().chain(more).collect() };
+        |more: Vec<Field>| -> Vec<Field> { bucket.key.fields().into_iter().chain(more).collect() };
     let mut when_applied = Vec::new();
     if draft.wants(Level::Info) {
         let fields = fields(
@@ -257,13 +257,13 @@ fn bump(
         when_conflicted: draft.entry(
             Level::Debug,
             "Proactive shard skipped - concurrent bump",
-            || bucket.place(),
+            || bucket.key.fields(),
         ),
         when_failed: draft.failure(
             Level::Warning,
             Scope::Processor,
             "Error in proactive sharding",
-            bucket.place(),
+            bucket.key.fields(),
         ),
     }
 }
@@ -312,23 +312,16 @@ pub fn propagate(
             continue;
         }
         if change.is_unclonable {
-            let fields = [
-                text("entity_id", change.key.entity),
-                text("resource", change.key.resource),
-            ];
             draft.warn(
                 Scope::Processor,
                 "Bucket uses a newer schema - shards not created",
-                fields,
+                change.key.fields(),
             );
             continue;
         }
         if to > MOST {
-            let fields = [
-                text("entity_id", change.key.entity),
-                text("resource", change.key.resource),
-                number("shard_count", to),
-            ];
+            let [entity, resource] = change.key.fields();
+            let fields = [entity, resource, number("shard_count", to)];
             draft.error(
                 Scope::Processor,
                 format!("Error propagating shard_count: more than {MOST} shards"),
@@ -394,6 +387,8 @@ fn spread(
         let create = match known.state(&key) {
             None => created_by.is_some(),
             Some(None) => true,
+            // A shard that has the count already needs nothing.
+            Some(Some(item)) if count_of(item).is_some_and(|count| count >= last.to) => continue,
             Some(Some(_)) => false,
         };
         let operation = match templates
@@ -424,21 +419,10 @@ fn spread(
                 .into(),
             }),
         };
-        // A shard that has the count already needs nothing.
-        if known
-            .state(&key)
-            .flatten()
-            .is_some_and(|item| count_of(item).is_some_and(|count| count >= last.to))
-        {
-            continue;
-        }
         let id = id(Purpose::ShardPropagation, &key, "");
         ids.push(id.clone());
-        let fields = [
-            text("entity_id", bucket.entity),
-            text("resource", bucket.resource),
-            number("shard", shard),
-        ];
+        let [entity, resource] = bucket.fields();
+        let fields = [entity, resource, number("shard", shard)];
         let when_failed = draft.failure(
             Level::Warning,
             Scope::Processor,
@@ -462,13 +446,8 @@ fn spread(
             name: "shards_updated".into(),
             value: FieldValue::Fact(crate::Fact::AppliedWrites),
         };
-        let fields = [
-            text("entity_id", bucket.entity),
-            text("resource", bucket.resource),
-            number("new_count", last.to),
-            shards,
-        ]
-        .into();
+        let [entity, resource] = bucket.fields();
+        let fields = [entity, resource, number("new_count", last.to), shards].into();
         let entry = draft.line(
             Level::Info,
             Scope::Processor,

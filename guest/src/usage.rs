@@ -103,11 +103,8 @@ pub fn plan(changes: &[Change<'_>], batch: &Batch, settings: &Settings, draft: &
         for delta in change.deltas() {
             if RESERVED.contains(&delta.name) || delta.name.starts_with("_applied_") {
                 if reserved.insert(delta.name) {
-                    let fields = [
-                        text("entity_id", change.key.entity),
-                        text("resource", change.key.resource),
-                        text("limit_name", delta.name),
-                    ];
+                    let [entity, resource] = change.key.fields();
+                    let fields = [entity, resource, text("limit_name", delta.name)];
                     draft.error(
                         Scope::Processor,
                         format!(
@@ -163,9 +160,10 @@ fn booked_at(change: &Change<'_>, corrections: Corrections) -> Option<EpochMs> {
 
 /// The fields that say which snapshot a line is about.
 fn place(bucket: BucketKey<'_>, limit: &str, window: &str) -> [crate::Field; 4] {
+    let [entity, resource] = bucket.fields();
     [
-        text("entity_id", bucket.entity),
-        text("resource", bucket.resource),
+        entity,
+        resource,
         text("limit_name", limit),
         text("window", window),
     ]

@@ -145,7 +145,8 @@ impl Processor {
     pub async fn process(&self, event: &[u8], delivery: &Delivery) -> Result<Outcome, BatchError> {
         let started = Instant::now();
         let mut progress = Progress::default();
-        let text = String::from_utf8_lossy(event);
+        // Reading the event here takes a pass over all of it, so only where something went wrong.
+        let text = || String::from_utf8_lossy(event);
         let whole = Part {
             event: event.to_vec(),
             offset: 0,
@@ -163,6 +164,7 @@ impl Processor {
                 return Err(error);
             }
             Err(error) => {
+                let text = text();
                 let records = Records::of(&text);
                 self.log_start(delivery, records.count() as u32);
                 telemetry::line(
@@ -178,15 +180,14 @@ impl Processor {
                 records.count() as u32
             }
         };
-        // Cutting the event apart takes a pass over all of it.
         if !progress.quarantined.is_empty() {
-            self.quarantine(&Records::of(&text), delivery, &mut progress)
+            self.quarantine(&Records::of(&text()), delivery, &mut progress)
                 .await;
         }
         let failures = match progress.failing.first() {
             None => Vec::new(),
             Some(record) => {
-                let identifier = Records::of(&text)
+                let identifier = Records::of(&text())
                     .sequence_number(*record)
                     .ok_or(BatchError::Unreportable { record: *record })?;
                 vec![ItemFailure {
