@@ -26,6 +26,9 @@ pub enum Command {
     /// Show the whole job on an embedded table: traffic, usage, refills, archive. Needs nothing
     #[cfg(feature = "local")]
     Demo(Demo),
+    /// Serve an embedded DynamoDB and S3 on loopback, to try clients and `weir worker` against
+    #[cfg(feature = "local")]
+    Local(Local),
     /// Print what the component would do about events; touch nothing
     Replay(Replay),
     /// Process events once, each file as one batch, against the configured table and bucket
@@ -48,6 +51,20 @@ pub struct Demo {
     pub json: bool,
     #[command(flatten)]
     pub settings: Arguments,
+}
+
+#[cfg(feature = "local")]
+#[derive(Args)]
+pub struct Local {
+    /// A table to create as zae-limiter does; without one clients create their own
+    #[arg(long, value_name = "NAME")]
+    pub table: Option<String>,
+    /// A bucket to create
+    #[arg(long, value_name = "NAME")]
+    pub bucket: Option<String>,
+    /// Seconds between removals of expired items
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub sweep: u64,
 }
 
 #[derive(Args)]

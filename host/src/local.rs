@@ -31,10 +31,10 @@ use tokio::task::{JoinHandle, JoinSet};
 pub const REGION: &str = "us-east-1";
 
 /// The access key id that the local servers accept.
-const ACCESS_KEY_ID: &str = "local";
+pub const ACCESS_KEY_ID: &str = "local";
 
 /// The secret that goes with [`ACCESS_KEY_ID`]. It protects nothing: the servers listen on loopback only.
-const SECRET_ACCESS_KEY: &str = "local";
+pub const SECRET_ACCESS_KEY: &str = "local";
 
 /// The attribute by which items of a zae-limiter table expire (rules: "Keys").
 const TTL_ATTRIBUTE: &str = "ttl";

@@ -4,9 +4,9 @@ mod cli;
 
 use anyhow::Context;
 use clap::Parser;
-#[cfg(feature = "local")]
-use cli::Demo;
 use cli::{Apply, Command, Inspect, Program, Replay, Worker};
+#[cfg(feature = "local")]
+use cli::{Demo, Local};
 use std::{
     io::{self, Write},
     path::Path,
@@ -58,6 +58,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         #[cfg(feature = "local")]
         Command::Demo(demo) => run_demo(demo, out).await,
+        #[cfg(feature = "local")]
+        Command::Local(local) => run_local(&local, out).await,
         Command::Replay(replay) => run_replay(&replay, out),
         Command::Apply(apply) => run_apply(apply, out).await,
         Command::Worker(worker) => run_worker(*worker, out).await,
@@ -279,6 +281,56 @@ async fn run_demo(demo: Demo, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         weir::demo::run(&demo.options, build, out).await?
     };
     Ok(ExitCode::from(u8::from(!report.is_right())))
+}
+
+/// Serves until it is interrupted. What it prints is for a shell's `eval` or an `.env` file.
+#[cfg(feature = "local")]
+async fn run_local(local: &Local, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    use weir::local::{self, LocalDynamoDb, LocalS3};
+    telemetry::start(Level::Warning, io::stderr());
+    let objects = tempfile::tempdir().context("cannot make a folder for objects")?;
+    let (dynamodb, s3) = (
+        LocalDynamoDb::start().await?,
+        LocalS3::start(objects.path()).await?,
+    );
+    let mut variables = vec![
+        ("AWS_REGION", local::REGION),
+        ("AWS_DEFAULT_REGION", local::REGION),
+        ("AWS_ACCESS_KEY_ID", local::ACCESS_KEY_ID),
+        ("AWS_SECRET_ACCESS_KEY", local::SECRET_ACCESS_KEY),
+        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.endpoint()),
+        ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", dynamodb.endpoint()),
+        ("AWS_ENDPOINT_URL_S3", s3.endpoint()),
+    ];
+    if let Some(table) = &local.table {
+        local::create_table(&dynamodb.dynamodb_client(), table).await?;
+        variables.push(("TABLE_NAME", table));
+    }
+    if let Some(bucket) = &local.bucket {
+        s3.create_bucket(bucket).await?;
+        variables.push(("ARCHIVE_BUCKET_NAME", bucket));
+    }
+    for (name, value) in variables {
+        writeln!(out, "export {name}={value}")?;
+    }
+    out.flush()?;
+    writeln!(
+        io::stderr(),
+        "An embedded DynamoDB and S3 serve on loopback until Ctrl-C; everything in them is gone then."
+    )?;
+    let mut interrupted = std::pin::pin!(worker::interrupted());
+    let mut sweeps = tokio::time::interval(Duration::from_secs(local.sweep));
+    loop {
+        tokio::select! {
+            () = &mut interrupted => break,
+            _ = sweeps.tick() => {
+                dynamodb.sweep_ttl().await?;
+            }
+        }
+    }
+    s3.stop().await;
+    dynamodb.stop().await;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn run_lambda(arguments: &Arguments) -> anyhow::Result<ExitCode> {
