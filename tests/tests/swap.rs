@@ -5,7 +5,9 @@ use sha2::{Digest, Sha256};
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 use tempfile::TempDir;
 use weir::{
@@ -395,6 +397,99 @@ async fn a_bad_object_at_the_start_leaves_the_work_to_the_packaged_component() {
             "{error}"
         );
     }
+}
+
+/// The demo's traffic, while new versions of the component come as fast as the host takes note of them, a second apart
+/// at the least: good and bad in turn.
+#[test]
+fn under_load_good_and_bad_versions_come_and_no_batch_is_lost_or_applied_twice() {
+    let versions: [(&str, Vec<u8>); 14] = [
+        ("exchanged", versions::faulty(Fault::None)),
+        ("refused", versions::faulty(Fault::Describe)),
+        ("exchanged", versions::noted(versions::real(), 1)),
+        ("rolled back", versions::faulty(Fault::Some)),
+        ("refused", versions::of_another_world()),
+        (
+            "exchanged",
+            versions::noted(versions::faulty(Fault::None), 2),
+        ),
+        ("rolled back", versions::faulty(Fault::Loop)),
+        ("refused", versions::torn()),
+        ("rolled back", versions::faulty(Fault::Breach)),
+        ("exchanged", versions::noted(versions::real(), 3)),
+        ("refused", versions::faulty(Fault::Probe)),
+        ("rolled back", versions::faulty(Fault::Memory)),
+        ("refused", versions::of_another_version()),
+        ("exchanged", versions::noted(versions::real(), 4)),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (file, log) = (path("logic.wasm"), path("log"));
+    fs::write(&file, versions::real()).unwrap();
+    let component = file.to_str().unwrap();
+    let arguments = [
+        "demo",
+        "--seconds",
+        "45",
+        "--component",
+        component,
+        "--json",
+    ];
+    let mut demo = Command::new(built::program())
+        .args(arguments)
+        .args(["--logic-refresh-seconds", "1", "--logic-timeout-ms", "300"])
+        .args(["--logic-memory-mib", "64", "--log-level", "debug"])
+        .stdin(Stdio::null())
+        .stdout(fs::File::create(path("report")).unwrap())
+        .stderr(fs::File::create(&log).unwrap())
+        .spawn()
+        .expect("the demo starts");
+    let said = |what: &str, digest: &str| {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        let (message, digest) = (
+            format!("Component {what}"),
+            format!(",\"sha256\":\"{digest}\""),
+        );
+        text.lines()
+            .any(|line| line.contains(&message) && line.contains(&digest))
+    };
+    let begins = Instant::now() + Duration::from_secs(60);
+    while !said("compiled at the start", &digest_of(&versions::real())) {
+        assert!(Instant::now() < begins, "the demo did not begin");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let mut unnoticed = Vec::new();
+    for (what, component) in &versions {
+        let digest = digest_of(component);
+        fs::write(file.with_extension("new"), component).unwrap();
+        fs::rename(file.with_extension("new"), &file).unwrap();
+        thread::sleep(Duration::from_secs(1));
+        let patience = Instant::now() + Duration::from_secs(20);
+        while !said(what, &digest) {
+            if Instant::now() > patience || demo.try_wait().unwrap().is_some() {
+                unnoticed.push(format!("{what} {digest}"));
+                break;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+    let status = demo.wait().unwrap();
+    let report = fs::read_to_string(path("report")).unwrap();
+    assert!(status.success(), "usage is not exact: {report}");
+    assert!(unnoticed.is_empty(), "{unnoticed:?}");
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let counted = |name: &str| report["work"][name].as_u64().unwrap();
+    // A component that fails at its work takes over before it does.
+    assert_eq!(
+        [
+            "components_exchanged",
+            "components_refused",
+            "components_rolled_back"
+        ]
+        .map(counted),
+        [9, 5, 4],
+        "{report}"
+    );
 }
 
 #[tokio::test]
