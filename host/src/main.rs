@@ -197,6 +197,7 @@ async fn run_diff(arguments: &Diff, out: &mut dyn Write) -> anyhow::Result<ExitC
         let writes = diff::count_of_writes(&old, &new);
         match differences.len() {
             0 => writeln!(out, "{}: no difference in {writes} writes", file.display())?,
+            1 => writeln!(out, "{}: 1 difference, {writes} writes", file.display())?,
             count => writeln!(
                 out,
                 "{}: {count} differences, {writes} writes",
