@@ -86,8 +86,9 @@ test: $(COMPONENT) $(MISBEHAVING) $(FAULTY) $(MINISTACK) ## Run every test
 	target/debug/weir compile $(COMPONENT)
 	$(CARGO) test --workspace
 
-bench: $(COMPONENT) ## Measure planning, natively and in the component
+bench: $(COMPONENT) ## Measure planning, natively and in the component, and exchanging components
 	$(CARGO) bench -p weir-tests --bench plan
+	$(CARGO) bench -p weir-tests --bench swap
 
 # A second, independent DynamoDB to test against.
 $(MINISTACK):
