@@ -10,7 +10,7 @@ use std::{
 };
 use weir::{
     batch::Processor,
-    logic::{Limits, Role, Runtime, Switch},
+    logic::{Limits, Role, Runtime, Supply, Switch},
     settings::Origin,
 };
 use weir_tests::{
@@ -51,9 +51,16 @@ async fn main() {
         key: "logic.wasm".into(),
     };
     let runtime = Runtime::new(LIMITS).expect("an engine");
-    let refresh = Some(Duration::ZERO);
-    let switch = Switch::open(Role::Logic, &runtime, (&origin, None), refresh, None, &s3);
-    let switch = switch.await.expect("it begins");
+    let supply = Supply {
+        role: Role::Logic,
+        origin,
+        sha256: None,
+        refresh: Some(Duration::ZERO),
+        packaged: None,
+    };
+    let switch = Switch::open(&runtime, supply, &s3)
+        .await
+        .expect("it begins");
     let processor = Processor::new(switch, target, stage::settings());
 
     let mut place = 0;

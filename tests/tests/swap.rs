@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use weir::{
     batch::{Outcome, Processor},
     contract::Level,
-    logic::{Limits, LogicError, Role, Runtime, Switch, hex},
+    logic::{Limits, LogicError, Role, Runtime, Supply, Switch, hex},
     settings::Origin,
 };
 use weir_tests::{
@@ -128,8 +128,14 @@ async fn open(
     s3: &aws_sdk_s3::Client,
 ) -> Result<Switch, LogicError> {
     let runtime = Runtime::new(TIGHT).expect("an engine");
-    let wanted = (origin, sha256);
-    Switch::open(Role::Logic, &runtime, wanted, Some(ALWAYS), packaged, s3).await
+    let supply = Supply {
+        role: Role::Logic,
+        origin: origin.clone(),
+        sha256,
+        refresh: Some(ALWAYS),
+        packaged,
+    };
+    Switch::open(&runtime, supply, s3).await
 }
 
 async fn process(processor: &Processor, records: &[Record]) -> Outcome {
