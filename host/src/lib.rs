@@ -7,7 +7,10 @@
 //! event ─► logic: plan ─► apply::policy ─► apply: DynamoDB, S3 ─► outcome
 //! ```
 //!
-//! [`batch::Processor`] is all of that. The ways in are thin: [`replay`] prints a plan, [`worker`] polls a
+//! [`batch::Processor`] is all of that. Its component can be exchanged while it works ([`logic::Switch`]), compared with
+//! another one ([`diff`]), and given batches that were kept ([`capture`]).
+//!
+//! The ways in are thin: [`lambda`] serves invocations, [`replay`] prints a plan, [`worker`] polls a
 //! table's stream by the rules of [`source`], and (with feature `local`) `demo` runs the whole job against
 //! embedded servers. `docs/design.md` argues for each choice, `docs/rules.md` has every rule a component follows.
 

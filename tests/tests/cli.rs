@@ -1,7 +1,13 @@
 //! The program as its users meet it: what it prints, what it exits with, what it needs.
 
 use serde_json::{Value, json};
-use std::{fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 use tempfile::TempDir;
 use weir_tests::{
     built,
@@ -574,4 +580,45 @@ async fn the_demo_ends_well_and_repeats_its_figures_with_its_seed() {
     for figures in ["traffic", "usage", "rows"] {
         assert_eq!(first[figures], second[figures], "{figures}");
     }
+}
+
+// ------------------------------------------------------------------------------------------------- local
+
+#[tokio::test]
+async fn local_serves_a_table_and_a_bucket_until_it_is_interrupted() {
+    let arguments = ["local", "--table", "limits-table", "--bucket", "archive"];
+    let mut local = Command::new(built::program())
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(local.stdout.take().unwrap()).lines();
+    let mut variables = BTreeMap::new();
+    for line in lines.map_while(Result::ok) {
+        let (name, value) = line
+            .strip_prefix("export ")
+            .unwrap()
+            .split_once('=')
+            .unwrap();
+        variables.insert(name.to_owned(), value.to_owned());
+        // The last one.
+        if name == "ARCHIVE_BUCKET_NAME" {
+            break;
+        }
+    }
+    let tables = weir::local::dynamodb_client(&variables["AWS_ENDPOINT_URL_DYNAMODB"]);
+    let tables = tables.list_tables().send().await.unwrap();
+    assert_eq!(tables.table_names(), [&variables["TABLE_NAME"]]);
+    let buckets = weir::local::s3_client(&variables["AWS_ENDPOINT_URL_S3"]);
+    let buckets = buckets.list_buckets().send().await.unwrap();
+    assert_eq!(
+        buckets.buckets()[0].name(),
+        Some(&*variables["ARCHIVE_BUCKET_NAME"])
+    );
+    let interrupt = Command::new("kill")
+        .args(["-INT", &local.id().to_string()])
+        .status();
+    assert!(interrupt.unwrap().success());
+    assert!(local.wait().unwrap().success());
 }
