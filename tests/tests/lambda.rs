@@ -253,13 +253,13 @@ async fn the_report_of_a_batch_that_was_given_up_is_refused() {
 }
 
 /// After a warm-up, what a program keeps of each batch would show: the events of the later batches are more than
-/// three times what the memory may grow by, and so is the memory of their instances.
+/// five times what the memory may grow by, and so is the memory of their instances.
 #[tokio::test]
 async fn two_hundred_invocations_in_a_row_take_no_more_memory() {
     const WARM_UP: u32 = 60;
     const INVOCATIONS: u32 = 200;
     const RECORDS: u32 = 100;
-    const BOUND_KIB: u64 = 6 * 1024;
+    const BOUND_KIB: u64 = 4 * 1024;
     let stage = Stage::start().await;
     let function = start(&stage).await;
     let mut after_warm_up = 0;
@@ -285,7 +285,7 @@ async fn two_hundred_invocations_in_a_row_take_no_more_memory() {
         "{after_warm_up} KiB after {WARM_UP} invocations, {end} KiB after {INVOCATIONS}; later events: {} KiB",
         later_bytes / 1024
     );
-    assert!(later_bytes / 1024 > 3 * BOUND_KIB, "{later_bytes}");
+    assert!(later_bytes / 1024 > 5 * BOUND_KIB, "{later_bytes}");
     assert!(
         end < after_warm_up + BOUND_KIB,
         "{after_warm_up} KiB, {end} KiB"

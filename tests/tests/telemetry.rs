@@ -1,5 +1,6 @@
-//! What a program that embeds the library sees with a subscriber of its own.
+//! Lines: what a program that embeds the library sees of them, and what they cost where nobody wants them.
 
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fmt::Debug,
@@ -17,9 +18,13 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt},
     registry::LookupSpan,
 };
-use weir::batch::Processor;
+use weir::{
+    batch::Processor,
+    contract::{Level, Settings},
+};
 use weir_tests::{
     built, record,
+    runner::{self, Component, Runner},
     stage::{self, Stage, consumption},
 };
 
@@ -127,4 +132,31 @@ async fn each_batch_is_one_span_with_its_delivery_and_the_component() {
             ]
         );
     }
+}
+
+/// How many entries of a level there are in a plan, wherever they stand.
+fn count(plan: &Value, level: &str) -> usize {
+    let inner: usize = match plan {
+        Value::Array(values) => values.iter().map(|value| count(value, level)).sum(),
+        Value::Object(members) => members.values().map(|value| count(value, level)).sum(),
+        _ => 0,
+    };
+    inner + usize::from(plan.get("level").is_some_and(|found| found == level))
+}
+
+#[test]
+fn lines_below_the_level_are_not_even_built() {
+    let records = [consumption(1, "ann", 3), consumption(2, "bob", 4)];
+    let batch = runner::batch(record::event(&records), record::NOW);
+    let plan = |level| {
+        let settings = Settings {
+            level,
+            ..runner::settings()
+        };
+        Component.plan(&batch, &settings)
+    };
+    let (with, without) = (plan(Level::Debug), plan(Level::Info));
+    // Two entities in two windows each.
+    assert!(count(&with, "Debug") >= 4, "{with}");
+    assert_eq!(count(&without, "Debug"), 0, "{without}");
 }
