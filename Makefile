@@ -9,6 +9,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 COMPONENT := target/component/weir_logic.wasm
 MISBEHAVING := target/component/weir_misbehaving.wasm
+FAULTY := target/component/weir_faulty.wasm
 MINISTACK_VENV := target/venv-ministack
 MINISTACK := $(MINISTACK_VENV)/bin/ministack
 SAM_VENV := target/venv-sam
@@ -40,6 +41,7 @@ help: ## Say what can be made
 run: $(COMPONENT) ## Build everything and run the demo (the first time takes about ten minutes)
 	@echo "Building the host; the first time this takes some minutes, later seconds."
 	$(CARGO) build --quiet -p weir
+	target/debug/weir compile $(COMPONENT)
 	target/debug/weir demo $(DEMO)
 
 component: $(COMPONENT) ## Build the component, target/component/weir_logic.wasm
@@ -62,6 +64,10 @@ $(COMPONENT): $(GUEST_SOURCES) | wasm-toolchain
 $(MISBEHAVING): $(wildcard tests/components/misbehaving/src/*.rs) tests/components/misbehaving/Cargo.toml guest/src/runtime.rs wit/aggregator.wit Cargo.toml Cargo.lock | wasm-toolchain
 	$(build_component)
 
+# Fails where a test wants it to, in the midst of exchanging components.
+$(FAULTY): $(wildcard tests/components/faulty/src/*.rs) tests/components/faulty/Cargo.toml $(GUEST_SOURCES) | wasm-toolchain
+	$(build_component)
+
 wasm-toolchain:
 ifeq ($(WASM_TOOLCHAIN),rustup)
 	@test -d $(RUST_LIB)/wasm32-wasip2 || { echo "Adding rustup's target wasm32-wasip2."; rustup target add wasm32-wasip2; }
@@ -78,12 +84,14 @@ lint: ## Check formatting, lints and documentation
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
 
-test: $(COMPONENT) $(MISBEHAVING) $(MINISTACK) $(RUNTIME_INTERFACE_EMULATOR) lint-template ## Run every test
+test: $(COMPONENT) $(MISBEHAVING) $(FAULTY) $(MINISTACK) $(RUNTIME_INTERFACE_EMULATOR) lint-template ## Run every test
 	$(CARGO) build --quiet -p weir
+	target/debug/weir compile $(COMPONENT)
 	$(CARGO) test --workspace
 
-bench: $(COMPONENT) ## Measure planning, natively and in the component
+bench: $(COMPONENT) ## Measure planning, natively and in the component, and exchanging components
 	$(CARGO) bench -p weir-tests --bench plan
+	$(CARGO) bench -p weir-tests --bench swap
 
 # A second, independent DynamoDB to test against.
 $(MINISTACK):
