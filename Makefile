@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test component lint bench wasm-toolchain
+.PHONY: help run test component lint lint-template bench wasm-toolchain
 
 CARGO ?= cargo
 COMPONENT := target/component/weir_logic.wasm
@@ -12,6 +12,9 @@ MISBEHAVING := target/component/weir_misbehaving.wasm
 FAULTY := target/component/weir_faulty.wasm
 MINISTACK_VENV := target/venv-ministack
 MINISTACK := $(MINISTACK_VENV)/bin/ministack
+SAM_VENV := target/venv-sam
+SAM := $(SAM_VENV)/bin/sam
+RUNTIME_INTERFACE_EMULATOR := target/lambda/aws-lambda-rie
 GUEST_SOURCES := $(shell find guest/src -name '*.rs') guest/Cargo.toml Cargo.toml Cargo.lock wit/aggregator.wit
 
 # Which tool-chain builds the component: rustup's target wasm32-wasip2, or Debian's packages. `auto` takes
@@ -81,7 +84,7 @@ lint: ## Check formatting, lints and documentation
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
 
-test: $(COMPONENT) $(MISBEHAVING) $(FAULTY) $(MINISTACK) ## Run every test
+test: $(COMPONENT) $(MISBEHAVING) $(FAULTY) $(MINISTACK) $(RUNTIME_INTERFACE_EMULATOR) lint-template ## Run every test
 	$(CARGO) build --quiet -p weir
 	target/debug/weir compile $(COMPONENT)
 	$(CARGO) test --workspace
@@ -95,3 +98,22 @@ $(MINISTACK):
 	@echo "Installing ministack for the tests."
 	python3 -m venv $(MINISTACK_VENV)
 	$(MINISTACK_VENV)/bin/pip install --quiet --disable-pip-version-check ministack==1.5.33
+
+# --- AWS's own tools: the SAM command line tools, with cfn-lint, and the runtime interface emulator in their wheel.
+# Later versions of cfn-lint pass over the events of functions.
+$(SAM):
+	@echo "Installing the SAM command line tools for the tests."
+	python3 -m venv $(SAM_VENV)
+	$(SAM_VENV)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: aws-sam-cli==1.170.0 cfn-lint==1.53.3
+
+$(RUNTIME_INTERFACE_EMULATOR): $(SAM)
+	@mkdir -p $(@D)
+	cp $(SAM_VENV)/lib/python3*/site-packages/samcli/local/rapid/aws-lambda-rie-$(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64) $@
+	@chmod +x $@
+
+# --- The template, by both linters.
+TEMPLATE ?= deploy/template.yaml
+
+lint-template: $(SAM) ## Check the deployment's template
+	$(SAM_VENV)/bin/cfn-lint $(TEMPLATE)
+	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint --template $(TEMPLATE)

@@ -36,6 +36,42 @@ pub fn logic() -> Logic {
     LOGIC.clone()
 }
 
+/// The folder with what is in the package for Lambda: `bootstrap`, the component, and the component precompiled.
+pub fn package() -> PathBuf {
+    let package = target().join("package").join(LAMBDA_ARCHITECTURE);
+    let command = format!("make package-{LAMBDA_ARCHITECTURE}");
+    existing(package.join("bootstrap"), &command);
+    package
+}
+
+/// The package for Lambda, as it is uploaded.
+pub fn zip() -> PathBuf {
+    existing(
+        target().join(format!("package/weir-{LAMBDA_ARCHITECTURE}.zip")),
+        &format!("make package-{LAMBDA_ARCHITECTURE}"),
+    )
+}
+
+/// AWS's runtime interface emulator.
+pub fn runtime_interface_emulator() -> PathBuf {
+    existing(
+        target().join("lambda/aws-lambda-rie"),
+        "make target/lambda/aws-lambda-rie",
+    )
+}
+
+/// What Lambda calls the architecture of this machine.
+const LAMBDA_ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    "x86_64"
+};
+
+/// Where the Makefile puts everything.
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")
+}
+
 /// Where cargo puts programs; those of tests lie in a folder of it.
 fn folder() -> PathBuf {
     let test = env::current_exe().expect("the system knows this program's file");

@@ -41,3 +41,8 @@ pub fn processor(stage: &Stage, limits: Limits, always: Option<Misdeed>) -> Proc
 pub fn where_poisoned(misdeed: Misdeed) -> String {
     (misdeed as u32).to_string()
 }
+
+/// Text that makes a record one on which it commits this misdeed, whatever the batch is named.
+pub fn poison(misdeed: Misdeed) -> String {
+    format!("{POISON}-{}", misdeed as u32)
+}

@@ -363,8 +363,8 @@ impl Audit {
         self
     }
 
-    /// The record of its expiry.
-    pub fn expire(&self) -> Record {
+    /// The item as it is stored.
+    pub fn item(&self) -> Value {
         let pk = self.generation.prefixed("AUDIT#user-1");
         let mut image = json!({
             "PK": string(&pk),
@@ -382,8 +382,13 @@ impl Audit {
             image["GSI4PK"] = string(NAMESPACE);
             image["GSI4SK"] = string(pk);
         }
+        image
+    }
+
+    /// The record of its expiry.
+    pub fn expire(&self) -> Record {
         let service = json!({ "type": "Service", "principalId": "dynamodb.amazonaws.com" });
-        Record::new("REMOVE", Some(image), None).with("/userIdentity", service)
+        Record::new("REMOVE", Some(self.item()), None).with("/userIdentity", service)
     }
 }
 

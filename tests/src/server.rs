@@ -71,13 +71,18 @@ impl Server {
         Self::Ministack(Ministack::start())
     }
 
+    /// Its URL.
+    pub fn endpoint(&self) -> &str {
+        match self {
+            Self::Embedded(server) => server.endpoint(),
+            Self::Ministack(server) => &server.endpoint,
+            Self::Given(endpoint) => endpoint,
+        }
+    }
+
     /// An empty table of its own.
     pub async fn table(&self) -> Table {
-        let (endpoint, stays) = match self {
-            Self::Embedded(server) => (server.endpoint(), false),
-            Self::Ministack(server) => (server.endpoint.as_str(), false),
-            Self::Given(endpoint) => (endpoint.as_str(), true),
-        };
+        let (endpoint, stays) = (self.endpoint(), matches!(self, Self::Given(_)));
         Table::create(client(endpoint).await, stays.then(|| endpoint.into())).await
     }
 }
@@ -180,28 +185,36 @@ impl Archive {
 
     /// What the bucket holds under a prefix, by key.
     pub async fn objects(&self, prefix: &str) -> BTreeMap<String, Stored> {
-        let client = self.s3.s3_client();
-        let listing = client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
-        let listing = listing.send().await.expect("the bucket is listed");
-        let mut objects = BTreeMap::new();
-        for key in listing.contents().iter().filter_map(|object| object.key()) {
-            let object = client.get_object().bucket(&self.bucket).key(key).send();
-            let object = object.await.expect("the object is there");
-            let header = |value: Option<&str>| value.unwrap_or_default().to_owned();
-            let (content_type, content_encoding) = (
-                header(object.content_type()),
-                header(object.content_encoding()),
-            );
-            let body = object.body.collect().await.expect("the object is read");
-            let stored = Stored {
-                text: unpacked(&body.into_bytes()),
-                content_type,
-                content_encoding,
-            };
-            objects.insert(key.to_owned(), stored);
-        }
-        objects
+        objects(&self.s3.s3_client(), &self.bucket, prefix).await
     }
+}
+
+/// What a bucket holds under a prefix, by key.
+pub async fn objects(
+    client: &aws_sdk_s3::Client,
+    bucket: &str,
+    prefix: &str,
+) -> BTreeMap<String, Stored> {
+    let listing = client.list_objects_v2().bucket(bucket).prefix(prefix);
+    let listing = listing.send().await.expect("the bucket is listed");
+    let mut objects = BTreeMap::new();
+    for key in listing.contents().iter().filter_map(|object| object.key()) {
+        let object = client.get_object().bucket(bucket).key(key).send();
+        let object = object.await.expect("the object is there");
+        let header = |value: Option<&str>| value.unwrap_or_default().to_owned();
+        let (content_type, content_encoding) = (
+            header(object.content_type()),
+            header(object.content_encoding()),
+        );
+        let body = object.body.collect().await.expect("the object is read");
+        let stored = Stored {
+            text: unpacked(&body.into_bytes()),
+            content_type,
+            content_encoding,
+        };
+        objects.insert(key.to_owned(), stored);
+    }
+    objects
 }
 
 fn unpacked(bytes: &[u8]) -> String {

@@ -73,14 +73,7 @@ impl Stage {
 
     /// What each entity has used: the counter `rpm` of its snapshots.
     pub async fn usage(&self) -> BTreeMap<String, i64> {
-        let mut usage = BTreeMap::new();
-        for item in table::snapshots(&self.items().await).values() {
-            let counter = item["rpm"]["N"].as_str().unwrap_or("0");
-            let entity = item["entity_id"]["S"].as_str().unwrap_or_default();
-            *usage.entry(entity.to_owned()).or_default() +=
-                counter.parse::<i64>().expect("a whole number");
-        }
-        usage
+        table::usage(&self.items().await)
     }
 
     /// What the bucket holds under a prefix, by key.

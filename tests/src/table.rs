@@ -81,6 +81,27 @@ impl Table {
         put.send().await.expect("the item is written");
     }
 
+    /// Deletes an item, given in wire form.
+    pub async fn delete(&self, item: &Value) {
+        let key = |name: &str| (name.to_owned(), from_wire(&item[name]));
+        let deletion = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .set_key(Some(HashMap::from([key("PK"), key("SK")])));
+        deletion.send().await.expect("the item is deleted");
+    }
+
+    /// The ARN of its stream.
+    pub async fn stream(&self) -> String {
+        let description = self.client.describe_table().table_name(&self.name);
+        let description = description.send().await.expect("the table is described");
+        let stream = description
+            .table()
+            .and_then(|table| table.latest_stream_arn());
+        stream.expect("the table has a stream").to_owned()
+    }
+
     /// All items.
     pub async fn items(&self) -> Items {
         let scan = self
@@ -144,6 +165,18 @@ pub fn snapshots(items: &Items) -> Items {
         .filter(|((_, sk), _)| sk.starts_with("#USAGE#"))
         .map(|(key, item)| (key.clone(), item.clone()))
         .collect()
+}
+
+/// What each entity has used by its snapshots' counters `rpm`.
+pub fn usage(items: &Items) -> BTreeMap<String, i64> {
+    let mut usage = BTreeMap::new();
+    for item in snapshots(items).values() {
+        let counter = item["rpm"]["N"].as_str().unwrap_or("0");
+        let entity = item["entity_id"]["S"].as_str().unwrap_or_default();
+        *usage.entry(entity.to_owned()).or_default() +=
+            counter.parse::<i64>().expect("a whole number");
+    }
+    usage
 }
 
 /// How items differ from what they should be: a sentence for each item and attribute.

@@ -72,8 +72,9 @@ fn asked(batch: &Batch, settings: &Settings, event: &str) -> Option<Misdeed> {
         return None;
     }
     let on_poison = || {
-        let number = batch.request_id.parse().ok()?;
-        Misdeed::of(number).filter(|_| event.contains(POISON))
+        let (_, rest) = event.split_once(POISON)?;
+        let named = rest.get(1..5).and_then(|number| number.parse().ok());
+        Misdeed::of(named.or_else(|| batch.request_id.parse().ok())?)
     };
     Misdeed::of(settings.snapshot_ttl_days).or_else(on_poison)
 }

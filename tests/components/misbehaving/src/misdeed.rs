@@ -3,7 +3,8 @@
 /// On a batch of this request id the component behaves, whatever it was told.
 pub const BEHAVE: &str = "behave";
 
-/// Text that makes an event one on which the component does what the request id says.
+/// Text that makes an event one on which the component does what the number behind it says (`poison-1003`), or
+/// else the request id.
 pub const POISON: &str = "poison";
 
 /// Something that a host must not let a component do. Its number is how a test asks for it.
