@@ -9,6 +9,8 @@ SHELL := /bin/bash
 CARGO ?= cargo
 COMPONENT := target/component/weir_logic.wasm
 MISBEHAVING := target/component/weir_misbehaving.wasm
+WEEKLY := target/component/weir_weekly.wasm
+FOREIGN := target/component/weir_foreign.wasm
 MINISTACK_VENV := target/venv-ministack
 MINISTACK := $(MINISTACK_VENV)/bin/ministack
 GUEST_SOURCES := $(shell find guest/src -name '*.rs') guest/Cargo.toml Cargo.toml Cargo.lock wit/aggregator.wit
@@ -59,6 +61,23 @@ $(COMPONENT): $(GUEST_SOURCES) | wasm-toolchain
 $(MISBEHAVING): $(wildcard tests/components/misbehaving/src/*.rs) tests/components/misbehaving/Cargo.toml guest/src/runtime.rs wit/aggregator.wit Cargo.toml Cargo.lock | wasm-toolchain
 	$(build_component)
 
+# A component in another language, made by a tool from npm.
+FOREIGN_TOOLS := target/node-foreign
+$(FOREIGN): $(wildcard tests/components/foreign/*.js tests/components/foreign/wit/*.wit) wit/aggregator.wit | $(FOREIGN_TOOLS)/node_modules
+	@echo "Building $(@F) of JavaScript."
+	@mkdir -p $(@D) $(FOREIGN_TOOLS)/wit/deps
+	@cp tests/components/foreign/wit/world.wit $(FOREIGN_TOOLS)/wit
+	@cp wit/aggregator.wit $(FOREIGN_TOOLS)/wit/deps
+	$(FOREIGN_TOOLS)/node_modules/.bin/componentize-qjs --sync --opt-size --wit $(FOREIGN_TOOLS)/wit --world foreign --js tests/components/foreign/logic.js --output $@ >/dev/null
+	@echo "$@: $$(stat -c %s $@) bytes"
+
+$(FOREIGN_TOOLS)/node_modules: tests/components/foreign/package.json tests/components/foreign/package-lock.json
+	$(install_from_npm)
+
+# The example of docs/writing-a-component.md, which is built on the real one.
+$(WEEKLY): $(wildcard tests/components/weekly/src/*.rs) tests/components/weekly/Cargo.toml $(GUEST_SOURCES) | wasm-toolchain
+	$(build_component)
+
 wasm-toolchain:
 ifeq ($(WASM_TOOLCHAIN),rustup)
 	@test -d $(RUST_LIB)/wasm32-wasip2 || { echo "Adding rustup's target wasm32-wasip2."; rustup target add wasm32-wasip2; }
@@ -75,12 +94,32 @@ lint: ## Check formatting, lints and documentation
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
 
-test: $(COMPONENT) $(MISBEHAVING) $(MINISTACK) ## Run every test
+test: $(COMPONENT) $(MISBEHAVING) $(WEEKLY) $(FROM_NPM) $(MINISTACK) $(HOST_PYTHON)/bin/python ## Run every test
 	$(CARGO) build --quiet -p weir
 	$(CARGO) test --workspace
 
 bench: $(COMPONENT) ## Measure planning, natively and in the component
 	$(CARGO) bench -p weir-tests --bench plan
+
+# Other hosts of components, to run the component in: Node.js by way of jco, and Python's wasmtime.
+HOST_NODE := target/node-hosts
+$(HOST_NODE)/node_modules: tests/hosts/package.json tests/hosts/package-lock.json
+	$(install_from_npm)
+
+$(HOST_PYTHON)/bin/python: tests/hosts/requirements.txt
+	@echo "Installing Python's wasmtime for the tests."
+	python3 -m venv $(HOST_PYTHON)
+	$(HOST_PYTHON)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# What the package.json lists, in the folder above node_modules.
+define install_from_npm
+	@echo "Installing what $< lists."
+	@mkdir -p $(@D)
+	@cp $^ $(@D)
+	npm ci --prefix $(@D) --silent --no-audit --no-fund
+	@touch $@
+endef
 
 # A second, independent DynamoDB to test against.
 $(MINISTACK):

@@ -36,6 +36,11 @@ pub fn logic() -> Logic {
     LOGIC.clone()
 }
 
+/// What lies at that place of the folder `target`.
+pub fn in_target(place: &str) -> PathBuf {
+    existing(folder().join("..").join(place), "make test")
+}
+
 /// Where cargo puts programs; those of tests lie in a folder of it.
 fn folder() -> PathBuf {
     let test = env::current_exe().expect("the system knows this program's file");
