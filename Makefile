@@ -9,8 +9,11 @@ SHELL := /bin/bash
 CARGO ?= cargo
 COMPONENT := target/component/weir_logic.wasm
 MISBEHAVING := target/component/weir_misbehaving.wasm
+FAULTY := target/component/weir_faulty.wasm
 WEEKLY := target/component/weir_weekly.wasm
 FOREIGN := target/component/weir_foreign.wasm
+HOST_NODE := target/node-hosts
+HOST_PYTHON := target/venv-hosts
 MINISTACK_VENV := target/venv-ministack
 MINISTACK := $(MINISTACK_VENV)/bin/ministack
 GUEST_SOURCES := $(shell find guest/src -name '*.rs') guest/Cargo.toml Cargo.toml Cargo.lock wit/aggregator.wit
@@ -39,6 +42,7 @@ help: ## Say what can be made
 run: $(COMPONENT) ## Build everything and run the demo (the first time takes about ten minutes)
 	@echo "Building the host; the first time this takes some minutes, later seconds."
 	$(CARGO) build --quiet -p weir
+	target/debug/weir compile $(COMPONENT)
 	target/debug/weir demo $(DEMO)
 
 component: $(COMPONENT) ## Build the component, target/component/weir_logic.wasm
@@ -46,6 +50,16 @@ component: $(COMPONENT) ## Build the component, target/component/weir_logic.wasm
 # A component is a crate without std, built in a target folder of its own for each tool-chain.
 BUILD_rustup = $(CARGO) build
 BUILD_debian = RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 PATH="$$PATH:$(RUST_LIB)/$(RUST_HOST)/bin:$(RUST_LIB)/$(RUST_HOST)/bin/gcc-ld" /usr/bin/cargo build -Zbuild-std=core,alloc
+
+# Installs what a package.json lists into a folder of its own. The last file that npm writes is $(INSTALLED).
+INSTALLED := node_modules/.package-lock.json
+define install_from_npm
+	@echo "Installing what $< lists."
+	@mkdir -p $(@:/$(INSTALLED)=)
+	@cp $^ $(@:/$(INSTALLED)=)
+	npm ci --prefix $(@:/$(INSTALLED)=) --silent --no-audit --no-fund
+	@touch $@
+endef
 
 define build_component
 	@echo "Building $(@F) with $(WASM_TOOLCHAIN)'s tool-chain."
@@ -61,22 +75,26 @@ $(COMPONENT): $(GUEST_SOURCES) | wasm-toolchain
 $(MISBEHAVING): $(wildcard tests/components/misbehaving/src/*.rs) tests/components/misbehaving/Cargo.toml guest/src/runtime.rs wit/aggregator.wit Cargo.toml Cargo.lock | wasm-toolchain
 	$(build_component)
 
-# A component in another language, made by a tool from npm.
-FOREIGN_TOOLS := target/node-foreign
-$(FOREIGN): $(wildcard tests/components/foreign/*.js tests/components/foreign/wit/*.wit) wit/aggregator.wit | $(FOREIGN_TOOLS)/node_modules
-	@echo "Building $(@F) of JavaScript."
-	@mkdir -p $(@D) $(FOREIGN_TOOLS)/wit/deps
-	@cp tests/components/foreign/wit/world.wit $(FOREIGN_TOOLS)/wit
-	@cp wit/aggregator.wit $(FOREIGN_TOOLS)/wit/deps
-	$(FOREIGN_TOOLS)/node_modules/.bin/componentize-qjs --sync --opt-size --wit $(FOREIGN_TOOLS)/wit --world foreign --js tests/components/foreign/logic.js --output $@ >/dev/null
-	@echo "$@: $$(stat -c %s $@) bytes"
-
-$(FOREIGN_TOOLS)/node_modules: tests/components/foreign/package.json tests/components/foreign/package-lock.json
-	$(install_from_npm)
+# Fails where a test wants it to, in the midst of exchanging components.
+$(FAULTY): $(wildcard tests/components/faulty/src/*.rs) tests/components/faulty/Cargo.toml $(GUEST_SOURCES) | wasm-toolchain
+	$(build_component)
 
 # The example of docs/writing-a-component.md, which is built on the real one.
 $(WEEKLY): $(wildcard tests/components/weekly/src/*.rs) tests/components/weekly/Cargo.toml $(GUEST_SOURCES) | wasm-toolchain
 	$(build_component)
+
+# In another language, made by a tool from npm.
+FOREIGN_TOOL := target/node-foreign
+$(FOREIGN): $(wildcard tests/components/foreign/*.js) tests/components/foreign/wit/world.wit wit/aggregator.wit $(FOREIGN_TOOL)/$(INSTALLED)
+	@echo "Building $(@F) of JavaScript."
+	@mkdir -p $(@D) $(FOREIGN_TOOL)/wit/deps
+	@cp tests/components/foreign/wit/world.wit $(FOREIGN_TOOL)/wit
+	@cp wit/aggregator.wit $(FOREIGN_TOOL)/wit/deps
+	$(FOREIGN_TOOL)/node_modules/.bin/componentize-qjs --sync --opt-size --wit $(FOREIGN_TOOL)/wit --world foreign --js tests/components/foreign/logic.js --output $@ >/dev/null
+	@echo "$@: $$(stat -c %s $@) bytes"
+
+$(FOREIGN_TOOL)/$(INSTALLED): tests/components/foreign/package.json tests/components/foreign/package-lock.json
+	$(install_from_npm)
 
 wasm-toolchain:
 ifeq ($(WASM_TOOLCHAIN),rustup)
@@ -94,32 +112,26 @@ lint: ## Check formatting, lints and documentation
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
 
-test: $(COMPONENT) $(MISBEHAVING) $(WEEKLY) $(FROM_NPM) $(MINISTACK) $(HOST_PYTHON)/bin/python ## Run every test
+# What npm installs is left out where there is no npm, and so are the tests that need it, which say so.
+FROM_NPM := $(if $(shell command -v npm),$(FOREIGN) $(HOST_NODE)/$(INSTALLED))
+
+test: $(COMPONENT) $(MISBEHAVING) $(FAULTY) $(WEEKLY) $(FROM_NPM) $(MINISTACK) $(HOST_PYTHON)/installed ## Run every test
 	$(CARGO) build --quiet -p weir
+	target/debug/weir compile $(COMPONENT)
 	$(CARGO) test --workspace
 
 bench: $(COMPONENT) ## Measure planning, natively and in the component
 	$(CARGO) bench -p weir-tests --bench plan
 
 # Other hosts of components, to run the component in: Node.js by way of jco, and Python's wasmtime.
-HOST_NODE := target/node-hosts
-$(HOST_NODE)/node_modules: tests/hosts/package.json tests/hosts/package-lock.json
+$(HOST_NODE)/$(INSTALLED): tests/hosts/package.json tests/hosts/package-lock.json
 	$(install_from_npm)
 
-$(HOST_PYTHON)/bin/python: tests/hosts/requirements.txt
+$(HOST_PYTHON)/installed: tests/hosts/requirements.txt
 	@echo "Installing Python's wasmtime for the tests."
 	python3 -m venv $(HOST_PYTHON)
 	$(HOST_PYTHON)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
-
-# What the package.json lists, in the folder above node_modules.
-define install_from_npm
-	@echo "Installing what $< lists."
-	@mkdir -p $(@D)
-	@cp $^ $(@D)
-	npm ci --prefix $(@D) --silent --no-audit --no-fund
-	@touch $@
-endef
 
 # A second, independent DynamoDB to test against.
 $(MINISTACK):

@@ -23,4 +23,5 @@ pub mod stage;
 pub mod table;
 pub mod unreliable;
 pub mod vectors;
+pub mod versions;
 pub mod writes;
