@@ -6,7 +6,10 @@ use weir::logic::Logic;
 /// Loads it; none, with the reason said, where the machine could not build it.
 pub fn logic(test: &str) -> Option<Logic> {
     if !skip::has("npm") {
-        skip::say(test, "there is no `npm` to install the tool with that makes components of JavaScript");
+        skip::say(
+            test,
+            "there is no `npm` to install the tool with that makes components of JavaScript",
+        );
         return None;
     }
     let logic = Logic::load(&built::component("weir_foreign"), None, built::AMPLE);

@@ -42,11 +42,16 @@ impl Host {
     }
 
     fn command(self) -> Command {
-        let script = |name| Path::new(env!("CARGO_MANIFEST_DIR")).join("hosts").join(name);
+        let script = |name| {
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("hosts")
+                .join(name)
+        };
         match self {
             Self::Node => {
                 let mut node = Command::new("node");
-                node.arg(script("plan.mjs")).current_dir(built::in_target("node-hosts"));
+                node.arg(script("plan.mjs"))
+                    .current_dir(built::in_target("node-hosts"));
                 node
             }
             Self::Python => {

@@ -21,9 +21,17 @@ fn it_imports_wasi() {
     let Some(logic) = foreign::logic("it_imports_wasi") else {
         return;
     };
-    for interface in ["wasi:cli/environment", "wasi:clocks/wall-clock", "wasi:filesystem/preopens"] {
+    for interface in [
+        "wasi:cli/environment",
+        "wasi:clocks/wall-clock",
+        "wasi:filesystem/preopens",
+    ] {
         let is_such = |import: &String| import.starts_with(interface);
-        assert!(logic.imports().iter().any(is_such), "{interface}: {:?}", logic.imports());
+        assert!(
+            logic.imports().iter().any(is_such),
+            "{interface}: {:?}",
+            logic.imports()
+        );
     }
     assert_eq!(logic.description().name, "weir-foreign");
 }
@@ -33,7 +41,10 @@ fn it_sees_no_environment_no_files_and_no_time() {
     let Some(logic) = foreign::logic("it_sees_no_environment_no_files_and_no_time") else {
         return;
     };
-    assert!(std::env::vars().next().is_some(), "there is an environment to be seen");
+    assert!(
+        std::env::vars().next().is_some(),
+        "there is an environment to be seen"
+    );
     let plan = planned(&logic, &vectors::all()[3].batches[0].event().to_vec(), 0);
     let line = plan["log"].as_array().into_iter().flatten();
     let line = line.clone().find(|line| line["message"] == "Looked around");
@@ -71,9 +82,11 @@ fn it_plans_the_usage_that_the_real_component_plans() {
     for recorded in recorded.flat_map(|vectors| &vectors.batches) {
         let usage = |logic: &Logic| {
             let plan = planned(logic, recorded.event(), recorded.now());
-            let writes = plan::writes(&plan, "Usage").map(|write| {
-                json!([write["id"], write["operation"], write["records"], write["updates"], write["on_conflict"]])
-            });
+            // Among the batches is a record of another generation; its bucket has no shards.
+            let writes = plan::writes(&plan, "Usage")
+                .filter(|write| write["id"].as_str().is_some_and(|id| !id.ends_with("_u")));
+            let parts = ["id", "operation", "records", "updates", "on_conflict"];
+            let writes = writes.map(|write| json!(parts.map(|part| &write[part])));
             writes.collect::<Vec<_>>()
         };
         let expected = usage(&built::logic());
@@ -85,16 +98,21 @@ fn it_plans_the_usage_that_the_real_component_plans() {
 
 #[tokio::test]
 async fn what_it_has_counted_the_real_component_does_not_count_again() {
-    let Some(logic) = foreign::logic("what_it_has_counted_the_real_component_does_not_count_again") else {
+    let Some(logic) = foreign::logic("what_it_has_counted_the_real_component_does_not_count_again")
+    else {
         return;
     };
     let stage = Stage::start().await;
     let process = async |logic: Logic, records: &[record::Record]| {
         let processor = Processor::new(logic, stage.target(), stage::settings());
-        let outcome = processor.process(&record::event(records), &stage::delivery("1")).await;
+        let outcome = processor
+            .process(&record::event(records), &stage::delivery("1"))
+            .await;
         assert_eq!(stage::failures(&outcome.expect("an outcome")), [""; 0]);
     };
-    let records: Vec<_> = (1..=4).map(|place| stage::consumption(place, "user-1", i64::from(place))).collect();
+    let records: Vec<_> = (1..=4)
+        .map(|place| stage::consumption(place, "user-1", i64::from(place)))
+        .collect();
     process(logic.clone(), &records[..2]).await;
     assert_eq!(stage.usage().await, stage::sums([("user-1", 3)]));
     // The second comes again.
@@ -109,17 +127,27 @@ fn what_it_does_not_know_it_rejects() {
     let Some(logic) = foreign::logic("what_it_does_not_know_it_rejects") else {
         return;
     };
-    let old = record::bucket(Generation::B2).limit("rpm", |limit| limit.consumed(1_000)).modify();
+    let old = record::bucket(Generation::B2)
+        .limit("rpm", |limit| limit.consumed(1_000))
+        .modify();
     let records = record::numbered([old, stage::expiry(1)]);
-    let settings = Settings { archive: true, ..runner::settings() };
+    let settings = Settings {
+        archive: true,
+        ..runner::settings()
+    };
     let batch = runner::batch(record::event(&records), record::NOW);
-    let plan = logic.plan(&batch, &settings, built::AMPLE.timeout).expect("a plan");
+    let plan = logic
+        .plan(&batch, &settings, built::AMPLE.timeout)
+        .expect("a plan");
     assert!(plan.writes.is_empty(), "{plan:?}");
     let rejects = plan::rejects(&replay::to_json(&plan));
     assert_eq!(
         rejects,
         [
-            (0, "a bucket of generation A or B; this component knows generation C only".into()),
+            (
+                0,
+                "a bucket of generation A or B; this component knows generation C only".into()
+            ),
             (1, "this component archives nothing".into()),
         ]
     );

@@ -3,17 +3,13 @@
 use serde_json::{Value, json};
 use weir::{
     contract::{
-        Attribute, AttributeValue, Batch, Change, Corrections, Key, Level, Operation, Plan, Purpose,
-        Settings, StoredItem, Window,
+        Attribute, AttributeValue, Batch, Change, Corrections, Key, Level, Operation, Plan,
+        Purpose, Settings, StoredItem, Window,
     },
     logic::LogicError,
     replay,
 };
-use weir_tests::{
-    built,
-    hosts::Host,
-    runner, skip, vectors,
-};
+use weir_tests::{built, hosts::Host, runner, skip, vectors};
 
 #[test]
 fn node_js_plans_as_weir_does() {
@@ -43,9 +39,11 @@ fn the_batches_are_of_every_kind() {
     let plans: Vec<_> = cases().iter().map(Case::plan).collect();
     let count = |is_such: fn(&Value) -> bool| plans.iter().filter(|plan| is_such(plan)).count();
     let has_some = |list: &'static str| {
-        plans
-            .iter()
-            .any(|plan| plan["Ok"][list].as_array().is_some_and(|list| !list.is_empty()))
+        plans.iter().any(|plan| {
+            plan["Ok"][list]
+                .as_array()
+                .is_some_and(|list| !list.is_empty())
+        })
     };
     assert!(plans.len() > 200, "{} batches", plans.len());
     assert_eq!(count(|plan| !plan["Err"].is_null()), UNUSABLE.len());
@@ -53,7 +51,13 @@ fn the_batches_are_of_every_kind() {
     for list in ["writes", "rejects", "log", "group_log"] {
         assert!(has_some(list), "{list}");
     }
-    let purposes = ["Usage", "Refill", "ShardBump", "ShardPropagation", "Archive"];
+    let purposes = [
+        "Usage",
+        "Refill",
+        "ShardBump",
+        "ShardPropagation",
+        "Archive",
+    ];
     for purpose in purposes {
         let is_planned = |plan: &Value| {
             let mut writes = plan["Ok"]["writes"].as_array().into_iter().flatten();
@@ -66,7 +70,11 @@ fn the_batches_are_of_every_kind() {
 // ----------------------------------------------------------------------------------------------- the batches
 
 /// Events that no plan can be made of.
-const UNUSABLE: [&str; 3] = ["{", r#"{"records":[]}"#, r#"{"Records":[{"eventSource":"aws:sqs"}]}"#];
+const UNUSABLE: [&str; 3] = [
+    "{",
+    r#"{"records":[]}"#,
+    r#"{"Records":[{"eventSource":"aws:sqs"}]}"#,
+];
 
 /// A batch with its settings.
 struct Case {
@@ -105,7 +113,10 @@ fn cases() -> Vec<Case> {
         for recorded in &vectors.batches {
             for corrections in [Corrections::empty(), Corrections::all()] {
                 let case = |round: &str, known| Case {
-                    name: format!("{} {} {corrections:?} {round}", vectors.generation, recorded.name),
+                    name: format!(
+                        "{} {} {corrections:?} {round}",
+                        vectors.generation, recorded.name
+                    ),
                     batch: Batch {
                         known,
                         ..runner::batch(recorded.event(), recorded.now())
@@ -120,7 +131,9 @@ fn cases() -> Vec<Case> {
                     },
                 };
                 let first = case("first round", Vec::new());
-                let stored = first.planned().map_or_else(|_| Vec::new(), |plan| stored(&plan));
+                let stored = first
+                    .planned()
+                    .map_or_else(|_| Vec::new(), |plan| stored(&plan));
                 cases.extend([first, case("another round", stored)]);
             }
         }
@@ -145,7 +158,10 @@ fn window(name: &str) -> Window {
 
 /// The snapshots that a plan adds to, as if it had been carried out, and that a key has no item.
 fn stored(plan: &Plan) -> Vec<StoredItem> {
-    let usage = plan.writes.iter().filter(|write| write.purpose == Purpose::Usage);
+    let usage = plan
+        .writes
+        .iter()
+        .filter(|write| write.purpose == Purpose::Usage);
     let updates = usage.filter_map(|write| match &write.operation {
         Operation::UpdateItem(update) => Some(update),
         _ => None,

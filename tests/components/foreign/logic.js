@@ -59,7 +59,7 @@ function plan(batch, settings) {
 function recordsOf(bytes) {
     let event;
     try {
-        event = JSON.parse(new TextDecoder().decode(bytes));
+        event = JSON.parse(textOf(bytes));
     } catch (error) {
         throw { tag: "not-json", val: String(error) };
     }
@@ -67,6 +67,17 @@ function recordsOf(bytes) {
         throw { tag: "not-an-event", val: "there is no array `Records`" };
     }
     return event.Records;
+}
+
+// Bytes of UTF-8 as text; the engine has no TextDecoder. Each byte becomes a character, and what is not ASCII is put
+// together by way of percent signs.
+function textOf(bytes) {
+    const pieces = [];
+    for (let at = 0; at < bytes.length; at += 4096) {
+        pieces.push(String.fromCharCode(...bytes.slice(at, at + 4096)));
+    }
+    const text = pieces.join("");
+    return /[\x80-\xff]/.test(text) ? decodeURIComponent(escape(text)) : text;
 }
 
 function describe() {
