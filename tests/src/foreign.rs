@@ -1,9 +1,10 @@
 //! The component that is written in JavaScript and imports WASI (`tests/components/foreign`).
 
 use crate::{built, skip};
+use std::sync::LazyLock;
 use weir::logic::Logic;
 
-/// Loads it; none, with the reason said, where the machine could not build it.
+/// Loads it, once for all tests of a program; none, with the reason said, where the machine could not build it.
 pub fn logic(test: &str) -> Option<Logic> {
     if !skip::has("npm") {
         skip::say(
@@ -12,6 +13,9 @@ pub fn logic(test: &str) -> Option<Logic> {
         );
         return None;
     }
-    let logic = Logic::load(&built::component("weir_foreign"), None, built::AMPLE);
-    Some(logic.expect("the component fits the host"))
+    static LOGIC: LazyLock<Logic> = LazyLock::new(|| {
+        let file = built::component("weir_foreign");
+        Logic::load(&file, None, built::AMPLE).expect("the component fits the host")
+    });
+    Some(LOGIC.clone())
 }
