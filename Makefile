@@ -10,6 +10,10 @@ CARGO ?= cargo
 COMPONENT := target/component/weir_logic.wasm
 MISBEHAVING := target/component/weir_misbehaving.wasm
 FAULTY := target/component/weir_faulty.wasm
+WEEKLY := target/component/weir_weekly.wasm
+FOREIGN := target/component/weir_foreign.wasm
+HOST_NODE := target/node-hosts
+HOST_PYTHON := target/venv-hosts
 MINISTACK_VENV := target/venv-ministack
 MINISTACK := $(MINISTACK_VENV)/bin/ministack
 SAM_VENV := target/venv-sam
@@ -50,6 +54,16 @@ component: $(COMPONENT) ## Build the component, target/component/weir_logic.wasm
 BUILD_rustup = $(CARGO) build
 BUILD_debian = RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 PATH="$$PATH:$(RUST_LIB)/$(RUST_HOST)/bin:$(RUST_LIB)/$(RUST_HOST)/bin/gcc-ld" /usr/bin/cargo build -Zbuild-std=core,alloc
 
+# Installs what a package.json lists into a folder of its own. The last file that npm writes is $(INSTALLED).
+INSTALLED := node_modules/.package-lock.json
+define install_from_npm
+	@echo "Installing what $< lists."
+	@mkdir -p $(@:/$(INSTALLED)=)
+	@cp $^ $(@:/$(INSTALLED)=)
+	npm ci --prefix $(@:/$(INSTALLED)=) --silent --no-audit --no-fund
+	@touch $@
+endef
+
 define build_component
 	@echo "Building $(@F) with $(WASM_TOOLCHAIN)'s tool-chain."
 	$(BUILD_$(WASM_TOOLCHAIN)) --quiet -p $(subst _,-,$(basename $(@F))) --target wasm32-wasip2 --profile component --target-dir target/wasm-$(WASM_TOOLCHAIN)
@@ -68,6 +82,23 @@ $(MISBEHAVING): $(wildcard tests/components/misbehaving/src/*.rs) tests/componen
 $(FAULTY): $(wildcard tests/components/faulty/src/*.rs) tests/components/faulty/Cargo.toml $(GUEST_SOURCES) | wasm-toolchain
 	$(build_component)
 
+# The example of docs/writing-a-component.md, which is built on the real one.
+$(WEEKLY): $(wildcard tests/components/weekly/src/*.rs) tests/components/weekly/Cargo.toml $(GUEST_SOURCES) | wasm-toolchain
+	$(build_component)
+
+# In another language, made by a tool from npm.
+FOREIGN_TOOL := target/node-foreign
+$(FOREIGN): $(wildcard tests/components/foreign/*.js) tests/components/foreign/wit/world.wit wit/aggregator.wit $(FOREIGN_TOOL)/$(INSTALLED)
+	@echo "Building $(@F) of JavaScript."
+	@mkdir -p $(@D) $(FOREIGN_TOOL)/wit/deps
+	@cp tests/components/foreign/wit/world.wit $(FOREIGN_TOOL)/wit
+	@cp wit/aggregator.wit $(FOREIGN_TOOL)/wit/deps
+	$(FOREIGN_TOOL)/node_modules/.bin/componentize-qjs --sync --opt-size --wit $(FOREIGN_TOOL)/wit --world foreign --js tests/components/foreign/logic.js --output $@ >/dev/null
+	@echo "$@: $$(stat -c %s $@) bytes"
+
+$(FOREIGN_TOOL)/$(INSTALLED): tests/components/foreign/package.json tests/components/foreign/package-lock.json
+	$(install_from_npm)
+
 wasm-toolchain:
 ifeq ($(WASM_TOOLCHAIN),rustup)
 	@test -d $(RUST_LIB)/wasm32-wasip2 || { echo "Adding rustup's target wasm32-wasip2."; rustup target add wasm32-wasip2; }
@@ -84,7 +115,11 @@ lint: ## Check formatting, lints and documentation
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
 
-test: $(COMPONENT) $(MISBEHAVING) $(FAULTY) $(MINISTACK) $(RUNTIME_INTERFACE_EMULATOR) lint-template ## Run every test
+# What npm installs is left out where there is no npm, and so are the tests that need it, which say so.
+FROM_NPM := $(if $(shell command -v npm),$(FOREIGN) $(HOST_NODE)/$(INSTALLED))
+COMPONENTS := $(COMPONENT) $(MISBEHAVING) $(FAULTY) $(WEEKLY)
+
+test: $(COMPONENTS) $(FROM_NPM) $(MINISTACK) $(HOST_PYTHON)/installed $(RUNTIME_INTERFACE_EMULATOR) lint-template ## Run every test
 	$(CARGO) build --quiet -p weir
 	target/debug/weir compile $(COMPONENT)
 	$(CARGO) test --workspace
@@ -92,6 +127,16 @@ test: $(COMPONENT) $(MISBEHAVING) $(FAULTY) $(MINISTACK) $(RUNTIME_INTERFACE_EMU
 bench: $(COMPONENT) ## Measure planning, natively and in the component, and exchanging components
 	$(CARGO) bench -p weir-tests --bench plan
 	$(CARGO) bench -p weir-tests --bench swap
+
+# Other hosts of components, to run the component in: Node.js by way of jco, and Python's wasmtime.
+$(HOST_NODE)/$(INSTALLED): tests/hosts/package.json tests/hosts/package-lock.json
+	$(install_from_npm)
+
+$(HOST_PYTHON)/installed: tests/hosts/requirements.txt
+	@echo "Installing Python's wasmtime for the tests."
+	python3 -m venv $(HOST_PYTHON)
+	$(HOST_PYTHON)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 # A second, independent DynamoDB to test against.
 $(MINISTACK):

@@ -67,9 +67,14 @@ const LAMBDA_ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
     "x86_64"
 };
 
+/// What lies at that place of the folder `target`.
+pub fn in_target(place: &str) -> PathBuf {
+    existing(target().join(place), "make test")
+}
+
 /// Where the Makefile puts everything.
 fn target() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")
+    folder().join("..")
 }
 
 /// Where cargo puts programs; those of tests lie in a folder of it.

@@ -10,6 +10,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io::{Read, Seek},
+    path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -51,6 +52,12 @@ impl Program {
     /// With this variable.
     pub fn with(mut self, variable: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(variable, value);
+        self
+    }
+
+    /// In that folder.
+    pub fn in_folder(mut self, folder: impl AsRef<Path>) -> Self {
+        self.command.current_dir(folder);
         self
     }
 

@@ -38,20 +38,25 @@ pub fn of_another_world() -> Vec<u8> {
 
 /// The real component, as it would be if it spoke another version of the contract.
 pub fn of_another_version() -> Vec<u8> {
-    let (ours, other) = (
-        b"weir:aggregator/logic@0.1.0",
-        b"weir:aggregator/logic@0.9.0",
-    );
+    speaking("0.9.0")
+}
+
+/// The real component, as it would be if it spoke that version of the contract, of as many characters as ours.
+pub fn speaking(version: &str) -> Vec<u8> {
+    let ours = weir::logic::CONTRACT;
+    let (contract, _) = ours.split_once('@').expect("the contract has a version");
+    let other = format!("{contract}@{version}");
+    assert_eq!(other.len(), ours.len(), "a name of the same length");
     let mut bytes = real();
     let places: Vec<usize> = bytes
         .windows(ours.len())
         .enumerate()
-        .filter(|(_, window)| window == ours)
+        .filter(|(_, window)| *window == ours.as_bytes())
         .map(|(at, _)| at)
         .collect();
     assert!(!places.is_empty(), "the component names its contract");
     for at in places {
-        bytes[at..at + other.len()].copy_from_slice(other);
+        bytes[at..at + other.len()].copy_from_slice(other.as_bytes());
     }
     bytes
 }

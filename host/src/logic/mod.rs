@@ -23,12 +23,14 @@ mod origin;
 mod probe;
 mod sandbox;
 mod switch;
+mod version;
 #[cfg(feature = "wasi")]
 mod wasi;
 
 pub use engine::Runtime;
 pub use error::LogicError;
 pub use switch::{Exchanges, Role, Supply, Switch};
+pub use version::CONTRACT;
 
 use crate::contract::{
     Batch, Description, Plan, PlanError, Settings,
@@ -49,9 +51,6 @@ use wasmtime::{
     Store, Trap, UpdateDeadline,
     component::{Component, Linker, types::ComponentItem},
 };
-
-/// The interface that a component exports, in the version that this host speaks.
-pub const CONTRACT: &str = "weir:aggregator/logic@0.1.0";
 
 /// What an instance may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -464,7 +463,7 @@ fn link(
             }
         ));
     }
-    speaks(exports)?;
+    version::check(exports)?;
     #[cfg_attr(not(feature = "wasi"), expect(unused_mut, reason = "nothing to link"))]
     let mut linker = Linker::new(runtime.engine());
     #[cfg(feature = "wasi")]
@@ -475,27 +474,6 @@ fn link(
         .instantiate_pre(component)
         .and_then(AggregatorPre::new)
         .map_err(|error| one_line(&error))
-}
-
-/// Passes if a component speaks this host's version of the contract; else says which it speaks.
-fn speaks(exports: &[String]) -> Result<(), String> {
-    let (contract, version) = CONTRACT.split_once('@').unwrap_or((CONTRACT, ""));
-    let spoken: std::collections::BTreeSet<&str> = exports
-        .iter()
-        .filter_map(|name| {
-            name.split('#')
-                .next()?
-                .strip_prefix(contract)?
-                .strip_prefix('@')
-        })
-        .collect();
-    match spoken.iter().next() {
-        _ if spoken.contains(version) => Ok(()),
-        Some(other) => Err(format!(
-            "it speaks version {other} of the contract, this host speaks {version}; take a component built for {version}, or a host that speaks {other}"
-        )),
-        None => Err(format!("it does not export {CONTRACT}")),
-    }
 }
 
 /// The engine's words without its line breaks.

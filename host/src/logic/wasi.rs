@@ -1,5 +1,6 @@
 //! Components that import WASI, as languages with a run-time of their own make them. What they import is there, and
-//! has nothing in it: no files, no network, no arguments, no environment. Clocks and random numbers they do get.
+//! has nothing in it: no files, no network, no arguments, no environment. Clocks stand still, and random numbers are
+//! the same in every instance, so that such a component, too, plans the same batch to the same plan.
 //!
 //! Such a component can wait for a clock, inside of the host, where the engine's own time limit does not reach; so its
 //! calls are futures with a time limit, run to their end by a thread of their own.
@@ -10,7 +11,9 @@ use wasmtime::{
     Store,
     component::{ComponentNamedList, InstancePre, Lift, Linker, Lower},
 };
-use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{
+    Deterministic, HostMonotonicClock, HostWallClock, ResourceTable, WasiCtx, WasiCtxView, WasiView,
+};
 
 /// What a component finds behind its imports: nothing.
 pub(super) struct Nothing {
@@ -20,10 +23,45 @@ pub(super) struct Nothing {
 
 impl Default for Nothing {
     fn default() -> Self {
+        // Which bytes they are does not matter, as long as not all are the same.
+        let random = || Deterministic::new((0..=u8::MAX).collect());
+        let mut context = WasiCtx::builder();
+        context
+            .wall_clock(Stopped)
+            .monotonic_clock(Stopped)
+            .secure_random(random())
+            .insecure_random(random())
+            .insecure_random_seed(0);
         Self {
-            context: WasiCtx::builder().build(),
+            context: context.build(),
             table: ResourceTable::new(),
         }
+    }
+}
+
+/// A clock that stands at 1970-01-01T00:00:00Z. The time of a batch is in the batch.
+struct Stopped;
+
+/// The fineness of a clock that does not move; none may say that it has none.
+const RESOLUTION: Duration = Duration::from_secs(1);
+
+impl HostWallClock for Stopped {
+    fn resolution(&self) -> Duration {
+        RESOLUTION
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl HostMonotonicClock for Stopped {
+    fn resolution(&self) -> u64 {
+        u64::try_from(RESOLUTION.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn now(&self) -> u64 {
+        0
     }
 }
 
