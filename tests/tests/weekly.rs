@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, time::Duration};
 use weir::{
     batch::Processor,
     contract::{Level, Window},
-    logic::{Logic, Role, Runtime, Switch},
+    logic::{Logic, Role, Runtime, Supply, Switch},
     settings::{Origin, Settings},
 };
 use weir_tests::{
@@ -113,15 +113,14 @@ async fn a_swap_leaves_the_hours_as_they_are_and_begins_the_weeks() {
     fs::copy(built::component("weir_logic"), &file).expect("the old component's file");
     let runtime = Runtime::new(built::AMPLE).expect("an engine");
     let target = stage.target();
-    let origin = Origin::File(file.clone());
-    let switch = Switch::open(
-        Role::Logic,
-        &runtime,
-        (&origin, None),
-        Some(Duration::ZERO),
-        None,
-        &target.s3,
-    );
+    let supply = Supply {
+        role: Role::Logic,
+        origin: Origin::File(file.clone()),
+        sha256: None,
+        refresh: Some(Duration::ZERO),
+        packaged: None,
+    };
+    let switch = Switch::open(&runtime, supply, &target.s3);
     let processor = Processor::new(switch.await.expect("the old component"), target, settings());
     process(&processor, &[consumption(1, "ann", 1).created(SUNDAY)]).await;
     assert_eq!(
