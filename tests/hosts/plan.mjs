@@ -102,10 +102,11 @@ const plan = (logic, { batch, settings }) => {
     try {
         return { Ok: toJson(logic.plan(toBatch(batch), toSettings(settings))) };
     } catch (error) {
-        if (error.payload === undefined) {
+        // What the component returns as an error is thrown as it is; what goes wrong beside it, as an Error.
+        if (error instanceof Error) {
             throw error;
         }
-        return { Err: toJson(error.payload) };
+        return { Err: toJson(error) };
     }
 };
 

@@ -70,11 +70,7 @@ fn the_batches_are_of_every_kind() {
 // ----------------------------------------------------------------------------------------------- the batches
 
 /// Events that no plan can be made of.
-const UNUSABLE: [&str; 3] = [
-    "{",
-    r#"{"records":[]}"#,
-    r#"{"Records":[{"eventSource":"aws:sqs"}]}"#,
-];
+const UNUSABLE: [&str; 3] = ["{", "[]", r#"{"Records":[{"eventSource":"aws:sqs"}]}"#];
 
 /// A batch with its settings.
 struct Case {
