@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test component lint lint-template bench wasm-toolchain
+.PHONY: help run test soak component lint lint-template bench wasm-toolchain
 
 CARGO ?= cargo
 COMPONENT := target/component/weir_logic.wasm
@@ -19,6 +19,7 @@ MINISTACK := $(MINISTACK_VENV)/bin/ministack
 SAM_VENV := target/venv-sam
 SAM := $(SAM_VENV)/bin/sam
 RUNTIME_INTERFACE_EMULATOR := target/lambda/aws-lambda-rie
+CLIENTS := $(addprefix target/venv-client-,$(addsuffix /installed,0.9.1 0.10.0 0.10.3 0.17.0))
 GUEST_SOURCES := $(shell find guest/src -name '*.rs') guest/Cargo.toml Cargo.toml Cargo.lock wit/aggregator.wit
 
 # Which tool-chain builds the component: rustup's target wasm32-wasip2, or Debian's packages. `auto` takes
@@ -119,7 +120,7 @@ lint: ## Check formatting, lints and documentation
 FROM_NPM := $(if $(shell command -v npm),$(FOREIGN) $(HOST_NODE)/$(INSTALLED))
 COMPONENTS := $(COMPONENT) $(MISBEHAVING) $(FAULTY) $(WEEKLY)
 
-test: $(COMPONENTS) $(FROM_NPM) $(MINISTACK) $(HOST_PYTHON)/installed $(RUNTIME_INTERFACE_EMULATOR) lint-template ## Run every test
+test: $(COMPONENTS) $(FROM_NPM) $(MINISTACK) $(HOST_PYTHON)/installed $(RUNTIME_INTERFACE_EMULATOR) $(CLIENTS) lint-template ## Run every test
 	$(CARGO) build --quiet -p weir
 	target/debug/weir compile $(COMPONENT)
 	$(CARGO) test --workspace
@@ -162,3 +163,18 @@ TEMPLATE ?= deploy/template.yaml
 lint-template: $(SAM) ## Check the deployment's template
 	$(SAM_VENV)/bin/cfn-lint $(TEMPLATE)
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint --template $(TEMPLATE)
+
+# The real clients of the rate limiter, each version in an environment of its own. Wheels only: a client built from
+# source builds what it depends on as well, without end.
+target/venv-client-%/installed:
+	@echo "Installing zae-limiter $* for the tests."
+	python3 -m venv target/venv-client-$*
+	target/venv-client-$*/bin/pip install --quiet --disable-pip-version-check --only-binary :all: zae-limiter==$*
+	@touch $@
+
+# The same tests as in `make test`, with more traffic: about ten minutes.
+soak: $(COMPONENT) $(CLIENTS) ## Play more traffic of the real clients
+	$(CARGO) build --quiet -p weir
+	WEIR_TEST_VOLUME=$(VOLUME) $(CARGO) test -p weir-tests --test clients --test side_by_side
+
+VOLUME ?= 60

@@ -22,6 +22,14 @@ pub fn program() -> PathBuf {
     )
 }
 
+/// That example of the crate `weir`.
+pub fn example(name: &str) -> PathBuf {
+    existing(
+        folder().join(format!("examples/{name}{}", env::consts::EXE_SUFFIX)),
+        "cargo build -p weir --examples",
+    )
+}
+
 /// The component of that crate, with `_` for `-`.
 pub fn component(name: &str) -> PathBuf {
     let components = folder().join("../component");

@@ -4,6 +4,7 @@
 use crate::{
     record::{self, Generation, Record},
     server::{Archive, Stored},
+    stack,
     table::{self, Items, Table},
 };
 use serde_json::Value;
@@ -53,6 +54,11 @@ impl Stage {
     /// The URL of the bucket's server.
     pub fn s3(&self) -> &str {
         self.archive.s3().endpoint()
+    }
+
+    /// The environment by which programs find the servers, the table and the bucket.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        stack::variables(self.dynamodb(), self.s3(), self.table.name())
     }
 
     /// The table and the bucket as a processor has them.

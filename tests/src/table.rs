@@ -61,6 +61,15 @@ impl Table {
         }
     }
 
+    /// One that is there already, made by somebody else.
+    pub fn of(client: Client, name: &str) -> Self {
+        Self {
+            client,
+            name: name.into(),
+            endpoint: None,
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
