@@ -43,6 +43,20 @@ fn done(processed: usize, snapshots: usize, events: usize) -> Value {
 }
 
 #[tokio::test]
+async fn the_package_starts_with_what_is_precompiled() {
+    const COMPILED: &str = "\"Component compiled at the start\"";
+    let stage = Stage::start().await;
+    let packaged = start(&stage).await;
+    let other = built::component("weir_misbehaving");
+    let other = function().on(&stage).with("LOGIC_COMPONENT", other);
+    let other = other.start().await;
+    deliver(&packaged, &[]).await;
+    deliver(&other, &[]).await;
+    assert!(!packaged.log().contains(COMPILED), "{}", packaged.log());
+    assert!(other.log().contains(COMPILED), "{}", other.log());
+}
+
+#[tokio::test]
 async fn a_batch_is_summed_up_and_archived() {
     let stage = Stage::start().await;
     let function = start(&stage).await;
