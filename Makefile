@@ -38,6 +38,7 @@ help: ## Say what can be made
 run: $(COMPONENT) ## Build everything and run the demo (the first time takes about ten minutes)
 	@echo "Building the host; the first time this takes some minutes, later seconds."
 	$(CARGO) build --quiet -p weir
+	target/debug/weir compile $(COMPONENT)
 	target/debug/weir demo $(DEMO)
 
 component: $(COMPONENT) ## Build the component, target/component/weir_logic.wasm
@@ -83,6 +84,7 @@ lint: ## Check formatting, lints and documentation
 
 test: $(COMPONENT) $(MISBEHAVING) $(MINISTACK) ## Run every test
 	$(CARGO) build --quiet -p weir
+	target/debug/weir compile $(COMPONENT)
 	$(CARGO) test --workspace
 
 bench: $(COMPONENT) ## Measure planning, natively and in the component

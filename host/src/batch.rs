@@ -15,23 +15,27 @@
 mod journal;
 mod outcome;
 mod quarantine;
+mod shadow;
 
 pub use outcome::{Body, Counters, ItemFailure, Outcome, Response};
 
 use crate::{
     apply::{Failure, Kind, Outcome as Written, Target, policy},
+    capture::{Origins, Sampler},
     contract::{
         Batch, Entry, Fact, GroupEntry, Key, Level, OnConflict, Plan, Purpose, Scope, StoredItem,
         Write,
     },
     event::Records,
-    logic::{Logic, LogicError},
+    logic::{Logic, LogicError, Switch},
     metrics,
     settings::{Metrics, Settings},
     telemetry::{self, Fields, Logger},
 };
 use journal::Line;
 use serde_json::{Value, json};
+pub use shadow::SHARE as SHADOW_SHARE;
+use shadow::Shadow;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ops::Range,
@@ -39,13 +43,16 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 
 /// Most rounds of planning for one batch: the first, and three for watermarks that others move meanwhile.
 const ROUNDS: u32 = 4;
 
 /// What turns batches into outcomes. Share it: all state is that of its clients.
 pub struct Processor {
-    logic: Logic,
+    switch: Switch,
+    shadow: Option<Shadow>,
+    sampler: Option<Sampler>,
     target: Target,
     settings: Settings,
     totals: Mutex<Counters>,
@@ -113,11 +120,15 @@ struct Progress {
 }
 
 impl Processor {
-    /// A processor of `logic` that writes to `target`.
-    pub fn new(logic: Logic, target: Target, settings: Settings) -> Self {
+    /// A processor that plans with a component, or with one that is exchanged as the switch says, and writes to `target`.
+    pub fn new(logic: impl Into<Switch>, target: Target, settings: Settings) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let sampler = settings.capture.clone();
+        let sampler = sampler.map(|capture| Sampler::new(capture, target.s3.clone()));
         Self {
-            logic,
+            switch: logic.into(),
+            shadow: None,
+            sampler,
             target,
             settings,
             totals: Mutex::default(),
@@ -125,9 +136,15 @@ impl Processor {
         }
     }
 
-    /// The component in use.
-    pub fn logic(&self) -> &Logic {
-        &self.logic
+    /// With a second component, whose plans are compared and thrown away.
+    pub fn with_shadow(mut self, shadow: impl Into<Switch>) -> Self {
+        self.shadow = Some(Shadow::new(shadow.into()));
+        self
+    }
+
+    /// The component for the next batch.
+    pub fn logic(&self) -> Logic {
+        self.switch.current()
     }
 
     /// Counts since the start.
@@ -143,6 +160,50 @@ impl Processor {
     /// # Errors
     /// [`BatchError`]: the whole batch must be delivered again. Failures of single records are in the response.
     pub async fn process(&self, event: &[u8], delivery: &Delivery) -> Result<Outcome, BatchError> {
+        self.switch.refresh(self.vet());
+        let logic = self.switch.current();
+        let span = tracing::info_span!(
+            "batch",
+            request_id = delivery.request_id,
+            component = logic.description().version
+        );
+        let processed = self
+            .process_with(logic, event, delivery)
+            .instrument(span.clone());
+        let (outcome, ()) = tokio::join!(processed, self.sample(event, delivery).instrument(span));
+        outcome
+    }
+
+    /// Passes a new component that plans ordinary records, within policy.
+    fn vet(&self) -> impl FnOnce(&Logic) -> Result<(), String> + Send + 'static {
+        let settings = self.settings.logic.clone();
+        move |logic| {
+            let plan = logic
+                .probe(&settings, logic.limits().timeout)
+                .map_err(|error| format!("it cannot plan ordinary records: {error}"))?;
+            policy::check(&plan).map_err(|breach| breach.to_string())
+        }
+    }
+
+    /// Keeps the batch, if it is one of those to be kept.
+    async fn sample(&self, event: &[u8], delivery: &Delivery) {
+        let Some(sampler) = self.sampler.as_ref().filter(|sampler| sampler.is_due()) else {
+            return;
+        };
+        let origins = Origins {
+            now: delivery.now,
+            request_id: delivery.request_id.clone(),
+        };
+        // A sample that is not stored in time is one sample less.
+        let _ = tokio::time::timeout_at(delivery.deadline, sampler.keep(event, &origins)).await;
+    }
+
+    async fn process_with(
+        &self,
+        mut logic: Logic,
+        event: &[u8],
+        delivery: &Delivery,
+    ) -> Result<Outcome, BatchError> {
         let started = Instant::now();
         let mut progress = Progress::default();
         // Reading the event here takes a pass over all of it, so only where something went wrong.
@@ -151,11 +212,19 @@ impl Processor {
             event: event.to_vec(),
             offset: 0,
         };
-        let records = match self.plan(&whole, &[], delivery, &mut progress).await {
+        let mut comparison = None;
+        let planned = self
+            .plan_or_roll_back(&mut logic, &whole, delivery, &mut progress)
+            .await;
+        let records = match planned {
             Ok(plan) => {
                 let records = plan.tally.records;
                 self.log_start(delivery, records);
-                self.carry_out(&whole, plan, delivery, &mut progress)
+                if let Some(shadow) = &self.shadow {
+                    let batch = batch(&whole, &[], delivery);
+                    comparison = shadow.begin(batch, &self.settings.logic, &plan, &mut progress);
+                }
+                self.carry_out(&logic, &whole, plan, delivery, &mut progress)
                     .await?;
                 records
             }
@@ -171,12 +240,13 @@ impl Processor {
                     Level::Error,
                     Logger::Handler,
                     &format!("Batch cannot be planned: {error}"),
-                    &Fields::new().with("component", self.logic.name()),
+                    &Fields::new().with("component", logic.name()),
                 );
-                if !self.is_out_of_time(&error) {
-                    self.probe(error, delivery).await?;
+                if !is_out_of_time(&logic, &error) {
+                    self.probe(&logic, error, delivery).await?;
                 }
-                self.plan_apart(&records, delivery, &mut progress).await?;
+                self.plan_apart(&logic, &records, delivery, &mut progress)
+                    .await?;
                 records.count() as u32
             }
         };
@@ -195,17 +265,25 @@ impl Processor {
                 }]
             }
         };
+        if let Some(comparison) = comparison {
+            comparison
+                .end(&delivery.request_id, started, &mut progress)
+                .await;
+        }
         let counters = &mut progress.counters;
         counters.batches = 1;
         counters.records = records.into();
         counters.slowest_batch_micros = micros(started);
+        for switch in [Some(&self.switch), self.shadow.as_ref().map(Shadow::switch)] {
+            counters.count_exchanges(switch.map(Switch::take_exchanges).unwrap_or_default());
+        }
         *self.totals.lock().unwrap_or_else(PoisonError::into_inner) += counters;
         let errors = self.log_end(delivery, records, started, &mut progress);
         if self.settings.metrics == Some(Metrics::Emf) {
             let line = metrics::line(
                 &progress.counters,
                 &delivery.function_name,
-                self.logic.description(),
+                logic.description(),
                 delivery.now,
             );
             telemetry::raw(&line);
@@ -228,9 +306,39 @@ impl Processor {
         })
     }
 
+    /// Plans the whole batch. Where the component cannot and the one before it can, it is at fault and given up.
+    async fn plan_or_roll_back(
+        &self,
+        logic: &mut Logic,
+        whole: &Part,
+        delivery: &Delivery,
+        progress: &mut Progress,
+    ) -> Result<Plan, BatchError> {
+        let error = match self.plan(logic, whole, &[], delivery, progress).await {
+            Ok(plan) => return Ok(plan),
+            Err(error) => error,
+        };
+        let Some(other) = self.switch.other_than(logic) else {
+            return Err(error);
+        };
+        if is_out_of_time(logic, &error) {
+            // There is no time to see whether the other one can; the batch comes again, and then it is asked.
+            self.switch.roll_back(logic, &error);
+            return Err(error);
+        }
+        let plan = match self.plan(&other, whole, &[], delivery, progress).await {
+            Ok(plan) => plan,
+            Err(_) => return Err(error),
+        };
+        self.switch.roll_back(logic, &error);
+        *logic = other;
+        Ok(plan)
+    }
+
     /// Plans a part and checks the plan.
     async fn plan(
         &self,
+        logic: &Logic,
         part: &Part,
         known: &[StoredItem],
         delivery: &Delivery,
@@ -242,13 +350,8 @@ impl Processor {
             .await
             .map_err(|error| BatchError::CutOff(error.to_string()))?;
         let started = Instant::now();
-        let (logic, settings) = (self.logic.clone(), self.settings.logic.clone());
-        let batch = Batch {
-            event: part.event.clone(),
-            now: delivery.now,
-            request_id: delivery.request_id.clone(),
-            known: known.to_vec(),
-        };
+        let (logic, settings) = (logic.clone(), self.settings.logic.clone());
+        let batch = batch(part, known, delivery);
         let remaining = delivery
             .deadline
             .saturating_duration_since(tokio::time::Instant::now());
@@ -262,13 +365,18 @@ impl Processor {
     }
 
     /// Passes if the component plans ordinary records; then the batch's own are at fault.
-    async fn probe(&self, error: BatchError, delivery: &Delivery) -> Result<(), BatchError> {
+    async fn probe(
+        &self,
+        logic: &Logic,
+        error: BatchError,
+        delivery: &Delivery,
+    ) -> Result<(), BatchError> {
         let _planner = self
             .planners
             .acquire()
             .await
             .map_err(|error| BatchError::CutOff(error.to_string()))?;
-        let (logic, settings) = (self.logic.clone(), self.settings.logic.clone());
+        let (logic, settings) = (logic.clone(), self.settings.logic.clone());
         let remaining = delivery
             .deadline
             .saturating_duration_since(tokio::time::Instant::now());
@@ -281,6 +389,7 @@ impl Processor {
     /// Plans halves of a batch by themselves, in order, down to the records that cannot be planned.
     async fn plan_apart(
         &self,
+        logic: &Logic,
         records: &Records<'_>,
         delivery: &Delivery,
         progress: &mut Progress,
@@ -297,9 +406,12 @@ impl Processor {
                 progress.failing.extend(part.offset..range.end as u32);
                 continue;
             }
-            match self.plan(&part, &[], delivery, progress).await {
-                Ok(plan) => self.carry_out(&part, plan, delivery, progress).await?,
-                Err(error) if self.is_out_of_time(&error) => {
+            match self.plan(logic, &part, &[], delivery, progress).await {
+                Ok(plan) => {
+                    self.carry_out(logic, &part, plan, delivery, progress)
+                        .await?
+                }
+                Err(error) if is_out_of_time(logic, &error) => {
                     progress.failing.extend(part.offset..range.end as u32)
                 }
                 Err(error) if range.len() <= 1 => {
@@ -326,14 +438,10 @@ impl Processor {
         Ok(())
     }
 
-    /// Whether planning was stopped by the batch's deadline, not by the component's own limit.
-    fn is_out_of_time(&self, error: &BatchError) -> bool {
-        matches!(error, BatchError::Logic(LogicError::TimedOut(after)) if *after < self.logic.limits().timeout)
-    }
-
     /// Makes a plan's writes; where watermarks were lost or items must be seen, plans again.
     async fn carry_out(
         &self,
+        logic: &Logic,
         part: &Part,
         mut plan: Plan,
         delivery: &Delivery,
@@ -409,12 +517,15 @@ impl Processor {
             }
             round += 1;
             match self
-                .plan_again(part, &plan.reads, &mut known, delivery, progress)
+                .plan_again(logic, part, &plan.reads, &mut known, delivery, progress)
                 .await
             {
                 Ok(next) => plan = next,
                 // The batch was planned before and parts of it are written: what is left is delivered again.
                 Err(error) => {
+                    if matches!(error, BatchError::Logic(_) | BatchError::Breach(_)) {
+                        self.switch.roll_back(logic, &error);
+                    }
                     let failure = Failure {
                         message: error.to_string(),
                         ..contended()
@@ -446,6 +557,7 @@ impl Processor {
     /// Another round, with the items that the component asked for.
     async fn plan_again(
         &self,
+        logic: &Logic,
         part: &Part,
         reads: &[Key],
         known: &mut Vec<StoredItem>,
@@ -458,7 +570,7 @@ impl Processor {
             .await
             .map_err(|failure| BatchError::CutOff(failure.to_string()))?;
         show(known, items);
-        self.plan(part, known, delivery, progress).await
+        self.plan(logic, part, known, delivery, progress).await
     }
 
     fn count_applied(&self, write: &Write, progress: &mut Progress) {
@@ -559,6 +671,21 @@ impl Processor {
             Fact::AppliedWrites => Value::Null,
         }
     }
+}
+
+/// What the component is given of a part.
+fn batch(part: &Part, known: &[StoredItem], delivery: &Delivery) -> Batch {
+    Batch {
+        event: part.event.clone(),
+        now: delivery.now,
+        request_id: delivery.request_id.clone(),
+        known: known.to_vec(),
+    }
+}
+
+/// Whether planning was stopped by the batch's deadline, not by the component's own limit.
+fn is_out_of_time(logic: &Logic, error: &BatchError) -> bool {
+    matches!(error, BatchError::Logic(LogicError::TimedOut(after)) if *after < logic.limits().timeout)
 }
 
 /// The halves of a range, the first one last; of a single record the range itself.

@@ -2,6 +2,8 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{path::PathBuf, time::Duration};
+#[cfg(feature = "compiler")]
+use weir::logic::artifact::Target;
 use weir::{
     settings::Arguments,
     source::{BisectOnError, Filter, FilterError, Rules},
@@ -31,6 +33,8 @@ pub enum Command {
     Local(Local),
     /// Print what the component would do about events; touch nothing
     Replay(Replay),
+    /// Show how two components' plans for events differ, write by write; touch nothing
+    Diff(Diff),
     /// Process events once, each file as one batch, against the configured table and bucket
     Apply(Apply),
     /// Follow the table's stream, as a Lambda event source mapping would
@@ -39,6 +43,9 @@ pub enum Command {
     Lambda(Arguments),
     /// Show what a component is: its imports, exports, description, size and digest
     Inspect(Inspect),
+    /// Precompile a component for Lambda's machines, so that a start takes milliseconds
+    #[cfg(feature = "compiler")]
+    Compile(Compile),
 }
 
 #[cfg(feature = "local")]
@@ -72,18 +79,78 @@ pub struct Events {
     /// Lambda events of a DynamoDB stream, as JSON files
     #[arg(required = true, value_name = "EVENT.json")]
     pub files: Vec<PathBuf>,
-    /// The time of processing, in milliseconds since the epoch [default: now]
-    #[arg(long, value_name = "MS")]
-    pub now: Option<u64>,
-    /// Names the delivery
-    #[arg(long, value_name = "ID", default_value = "unknown")]
-    pub request_id: String,
+    #[command(flatten)]
+    pub moment: Moment,
     /// Names the function
     #[arg(long, value_name = "NAME", default_value = "unknown")]
     pub function_name: String,
     /// Print JSON, one line for each file
     #[arg(long)]
     pub json: bool,
+}
+
+/// When an event is taken to be processed, and as which delivery.
+#[derive(Args)]
+pub struct Moment {
+    /// The time of processing, in milliseconds since the epoch [default: when a captured batch was planned, else now]
+    #[arg(long, value_name = "MS")]
+    pub now: Option<u64>,
+    /// Names the delivery [default: what a captured batch's was called, else unknown]
+    #[arg(long, value_name = "ID")]
+    pub request_id: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Diff {
+    /// The component to compare with: a file, or s3://bucket/key
+    #[arg(value_name = "OLD.wasm")]
+    pub old: String,
+    /// The component to look at
+    #[arg(value_name = "NEW.wasm")]
+    pub new: String,
+    /// Lambda events of a DynamoDB stream, as JSON files, for instance those that CAPTURE_TO has kept
+    #[arg(required = true, value_name = "EVENT.json")]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub moment: Moment,
+    /// Print JSON, one line for each file
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub settings: Arguments,
+}
+
+#[cfg(feature = "compiler")]
+#[derive(Args)]
+pub struct Compile {
+    /// The component
+    pub file: PathBuf,
+    /// What it is to run on [default: this machine's]
+    #[arg(long, value_enum, value_name = "TARGET")]
+    pub target: Option<CompileTarget>,
+    /// Where to write the artifact; it is found beside the component [default: the component's name with .cwasm]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// What an artifact is to run on: the plain instruction set, which all of Lambda's machines of that architecture have.
+#[cfg(feature = "compiler")]
+#[derive(Clone, Copy, ValueEnum)]
+pub enum CompileTarget {
+    #[value(name = "x86_64-unknown-linux-gnu", alias = "x86_64")]
+    X86_64,
+    #[value(name = "aarch64-unknown-linux-gnu", aliases = ["aarch64", "arm64"])]
+    Aarch64,
+}
+
+#[cfg(feature = "compiler")]
+impl From<CompileTarget> for Target {
+    fn from(target: CompileTarget) -> Self {
+        match target {
+            CompileTarget::X86_64 => Self::X86_64,
+            CompileTarget::Aarch64 => Self::Aarch64,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -107,8 +174,8 @@ pub struct Apply {
 
 #[derive(Args)]
 pub struct Inspect {
-    /// The component [default: the one that comes with the program]
-    pub file: Option<PathBuf>,
+    /// The component: a file, or s3://bucket/key [default: the one that comes with the program]
+    pub file: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -14,9 +14,11 @@
 pub mod apply;
 pub mod aws;
 pub mod batch;
+pub mod capture;
 pub mod contract;
 #[cfg(feature = "local")]
 pub mod demo;
+pub mod diff;
 mod event;
 pub mod lambda;
 #[cfg(feature = "local")]

@@ -4,7 +4,9 @@ mod cli;
 
 use anyhow::Context;
 use clap::Parser;
-use cli::{Apply, Command, Inspect, Program, Replay, Worker};
+#[cfg(feature = "compiler")]
+use cli::Compile;
+use cli::{Apply, Command, Diff, Inspect, Moment, Program, Replay, Worker};
 #[cfg(feature = "local")]
 use cli::{Demo, Local};
 use std::{
@@ -18,11 +20,12 @@ use weir::{
     apply::{Target, policy},
     aws,
     batch::{Delivery, Processor},
+    capture,
     contract::{Batch, Level},
-    lambda,
-    logic::Logic,
+    diff, lambda,
+    logic::{Limits, Logic, Role, Runtime, Switch},
     replay,
-    settings::{self, Arguments, Metrics, Settings},
+    settings::{self, Arguments, Component, Metrics, Origin, Settings},
     telemetry, worker,
 };
 
@@ -60,11 +63,14 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(demo) => run_demo(demo, out).await,
         #[cfg(feature = "local")]
         Command::Local(local) => run_local(&local, out).await,
-        Command::Replay(replay) => run_replay(&replay, out),
+        Command::Replay(replay) => run_replay(&replay, out).await,
+        Command::Diff(diff) => run_diff(&diff, out).await,
         Command::Apply(apply) => run_apply(apply, out).await,
         Command::Worker(worker) => run_worker(*worker, out).await,
         Command::Lambda(arguments) => run_lambda(&arguments).await,
-        Command::Inspect(inspect) => run_inspect(&inspect, out),
+        Command::Inspect(inspect) => run_inspect(&inspect, out).await,
+        #[cfg(feature = "compiler")]
+        Command::Compile(compile) => run_compile(&compile, out),
     }
 }
 
@@ -97,20 +103,53 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file).with_context(|| format!("cannot read the event {}", file.display()))
 }
 
-fn run_replay(replay: &Replay, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+fn limits(component: &Component) -> Limits {
+    Limits {
+        memory: component.memory,
+        timeout: component.timeout,
+    }
+}
+
+/// The component at a place, to be used once or twice.
+async fn logic(origin: &Origin, settings: &Component) -> anyhow::Result<Logic> {
+    let limits = limits(settings);
+    if let Origin::File(path) = origin {
+        return Ok(Logic::load(path, settings.sha256, limits)?);
+    }
+    let (runtime, s3) = (Runtime::new(limits)?, aws::s3(&aws::config().await?));
+    let wanted = (origin, settings.sha256);
+    let switch = Switch::open(Role::Logic, &runtime, wanted, None, None, &s3).await?;
+    Ok(switch.current())
+}
+
+/// The batch in a file, as it is to be planned.
+fn batch(file: &Path, moment: &Moment) -> anyhow::Result<Batch> {
+    let event = read(file)?;
+    let (kept_at, kept_as) = match capture::origins(&event) {
+        Some(origins) => (Some(origins.now), Some(origins.request_id)),
+        None => (None, None),
+    };
+    let request_id = moment.request_id.clone().or(kept_as);
+    Ok(Batch {
+        event,
+        now: moment.now.or(kept_at).unwrap_or_else(now),
+        request_id: request_id.unwrap_or_else(|| "unknown".into()),
+        known: Vec::new(),
+    })
+}
+
+async fn run_replay(replay: &Replay, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let settings = settle(&replay.settings)?;
-    let logic = Logic::of(&settings.component)?;
+    let logic = logic(&settings.component.origin, &settings.component).await?;
     let events = &replay.events;
     let mut is_allowed = true;
     for file in &events.files {
-        let batch = Batch {
-            event: read(file)?,
-            now: events.now.unwrap_or_else(now),
-            request_id: events.request_id.clone(),
-            known: Vec::new(),
-        };
         let plan = logic
-            .plan(&batch, &settings.logic, settings.component.timeout)
+            .plan(
+                &batch(file, &events.moment)?,
+                &settings.logic,
+                settings.component.timeout,
+            )
             .with_context(|| format!("{}", file.display()))?;
         if events.json {
             writeln!(out, "{}", replay::to_json(&plan))?;
@@ -127,36 +166,155 @@ fn run_replay(replay: &Replay, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::from(u8::from(!is_allowed)))
 }
 
-/// A processor of the configured component, table and bucket.
-async fn processor(
-    settings: Settings,
-    config: &aws_config::SdkConfig,
-) -> anyhow::Result<Processor> {
-    let logic = Logic::of(&settings.component)?;
-    let target = Target {
+async fn run_diff(arguments: &Diff, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let settings = settle(&arguments.settings)?;
+    let component = Component {
+        sha256: None,
+        ..settings.component
+    };
+    let place =
+        |text: &str| settings::origin(text).context("a component is a path, or s3://bucket/key");
+    let old = logic(&place(&arguments.old)?, &component).await?;
+    let new = logic(&place(&arguments.new)?, &component).await?;
+    let mut is_same = true;
+    for file in &arguments.files {
+        let batch = batch(file, &arguments.moment)?;
+        let plan = |logic: &Logic| {
+            logic
+                .plan(&batch, &settings.logic, component.timeout)
+                .with_context(|| format!("{}: {}", file.display(), logic.name()))
+        };
+        let (old, new) = (plan(&old)?, plan(&new)?);
+        let differences = diff::plans(&old, &new);
+        is_same &= differences.is_empty();
+        if arguments.json {
+            let line = serde_json::json!({
+                "file": file, "writes": diff::count_of_writes(&old, &new), "differences": differences,
+            });
+            writeln!(out, "{line}")?;
+            continue;
+        }
+        let writes = diff::count_of_writes(&old, &new);
+        match differences.len() {
+            0 => writeln!(out, "{}: no difference in {writes} writes", file.display())?,
+            count => writeln!(
+                out,
+                "{}: {count} differences, {writes} writes",
+                file.display()
+            )?,
+        }
+        for difference in &differences {
+            difference.print(out)?;
+        }
+    }
+    Ok(ExitCode::from(u8::from(!is_same)))
+}
+
+#[cfg(feature = "compiler")]
+fn run_compile(compile: &Compile, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    use weir::logic::artifact::{self, Target};
+    let target = compile
+        .target
+        .map(Into::into)
+        .or_else(Target::native)
+        .context("this system is none of Lambda's: name a --target")?;
+    let component = std::fs::read(&compile.file)
+        .with_context(|| format!("cannot read the component {}", compile.file.display()))?;
+    let started = std::time::Instant::now();
+    let artifact = artifact::precompile(&compile.file.display().to_string(), &component, target)?;
+    let output = compile
+        .output
+        .clone()
+        .unwrap_or_else(|| artifact::beside(&compile.file));
+    std::fs::write(&output, &artifact)
+        .with_context(|| format!("cannot write {}", output.display()))?;
+    writeln!(
+        out,
+        "{}: {} bytes for {target}, compiled in {} ms",
+        output.display(),
+        artifact.len(),
+        started.elapsed().as_millis()
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The configured table and bucket.
+fn target(settings: &Settings, config: &aws_config::SdkConfig) -> Target {
+    Target {
         dynamodb: aws_sdk_dynamodb::Client::new(config),
         table: settings.table.clone(),
         s3: aws::s3(config),
         bucket: settings.bucket.clone(),
         concurrency: settings.write_concurrency,
+    }
+}
+
+/// A processor of the configured components, which are exchanged as the settings say. A shadow that cannot be had is
+/// no reason not to work.
+async fn assemble(
+    settings: Settings,
+    target: Target,
+) -> Result<Processor, weir::logic::LogicError> {
+    let component = settings.component.clone();
+    let runtime = Runtime::new(limits(&component))?;
+    let packaged = Some(component.packaged.clone()).filter(|file| file.exists());
+    let switch = Switch::open(
+        Role::Logic,
+        &runtime,
+        (&component.origin, component.sha256),
+        component.refresh,
+        packaged,
+        &target.s3,
+    )
+    .await?;
+    let shadow = match &component.shadow {
+        Some(origin) => {
+            let shadow = (origin, None);
+            Switch::open(
+                Role::Shadow,
+                &runtime,
+                shadow,
+                component.refresh,
+                None,
+                &target.s3,
+            )
+            .await
+            .inspect_err(|error| {
+                telemetry::line(
+                    Level::Warning,
+                    telemetry::Logger::Handler,
+                    "Shadow cannot be used - batches go on without it",
+                    &telemetry::Fields::new().with("exception", error.to_string()),
+                );
+            })
+            .ok()
+        }
+        None => None,
     };
-    Ok(Processor::new(logic, target, settings))
+    let processor = Processor::new(switch, target, settings);
+    Ok(match shadow {
+        Some(shadow) => processor.with_shadow(shadow),
+        None => processor,
+    })
 }
 
 async fn run_apply(apply: Apply, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let settings = settle(&apply.settings)?;
-    let processor = processor(settings, &aws::config().await?).await?;
+    let target = target(&settings, &aws::config().await?);
+    let logic = logic(&settings.component.origin, &settings.component).await?;
+    let processor = Processor::new(logic, target, settings);
     let events = &apply.events;
     let mut is_done = true;
     for file in &events.files {
+        let batch = batch(file, &events.moment)?;
         let delivery = Delivery {
-            request_id: events.request_id.clone(),
+            request_id: batch.request_id,
             function_name: events.function_name.clone(),
-            now: events.now.unwrap_or_else(now),
+            now: batch.now,
             deadline: tokio::time::Instant::now() + Duration::from_secs(apply.timeout),
         };
         let outcome = processor
-            .process(&read(file)?, &delivery)
+            .process(&batch.event, &delivery)
             .await
             .with_context(|| format!("{}", file.display()))?;
         is_done &= outcome.response.batch_item_failures.is_empty();
@@ -169,10 +327,10 @@ async fn run_apply(apply: Apply, out: &mut dyn Write) -> anyhow::Result<ExitCode
     Ok(ExitCode::from(u8::from(!is_done)))
 }
 
-fn run_inspect(inspect: &Inspect, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let mut settings = Arguments::default().validate()?.component;
-    settings.file = inspect.file.clone().unwrap_or(settings.file);
-    let logic = Logic::of(&settings)?;
+async fn run_inspect(inspect: &Inspect, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let settings = Arguments::default().validate()?.component;
+    let origin = inspect.file.as_deref().and_then(settings::origin);
+    let logic = logic(origin.as_ref().unwrap_or(&settings.origin), &settings).await?;
     let description = logic.description();
     if inspect.json {
         let json = serde_json::json!({
@@ -218,7 +376,8 @@ async fn run_worker(worker: Worker, out: &mut dyn Write) -> anyhow::Result<ExitC
         Some(arn) => arn.clone(),
         None => aws::stream_of(&config, &settings.table).await?,
     };
-    let processor = Arc::new(processor(settings, &config).await?);
+    let target = target(&settings, &config);
+    let processor = Arc::new(assemble(settings, target).await?);
     let streams = aws_sdk_dynamodbstreams::Client::new(&config);
     let report = worker::run(
         &streams,
@@ -261,7 +420,6 @@ async fn run_demo(demo: Demo, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         settings.log_level
     };
     telemetry::start(level, io::stderr());
-    let logic = Logic::of(&settings.component)?;
     let build = async |stage: weir::demo::Stage| {
         stage.direct(&mut settings);
         let target = Target {
@@ -271,7 +429,7 @@ async fn run_demo(demo: Demo, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
             bucket: Some(stage.bucket),
             concurrency: settings.write_concurrency,
         };
-        Ok::<_, std::convert::Infallible>(Arc::new(Processor::new(logic, target, settings)))
+        assemble(settings, target).await.map(Arc::new)
     };
     let report = if demo.json {
         let report = weir::demo::run(&demo.options, build, &mut io::sink()).await?;
@@ -337,7 +495,8 @@ async fn run_lambda(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut settings = arguments.validate()?;
     settings.metrics = settings.metrics.or(Some(Metrics::Emf));
     start_log(arguments, &settings, io::stdout());
-    let processor = processor(settings, &aws::config().await?).await?;
+    let target = target(&settings, &aws::config().await?);
+    let processor = assemble(settings, target).await?;
     lambda::serve(Arc::new(processor))
         .await
         .map_err(|error| anyhow::anyhow!("cannot serve invocations: {error}"))?;

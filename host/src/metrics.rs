@@ -33,6 +33,12 @@ pub fn line(counters: &Counters, function: &str, component: &Description, now: u
         ("Rejects", counters.rejects),
         ("Failures", counters.failures),
         ("ArchivedEvents", counters.archived_events),
+        ("ShadowDifferences", counters.shadow_differences),
+        ("ShadowFailures", counters.shadow_failures),
+        ("ShadowUnfinished", counters.shadow_unfinished),
+        ("ComponentsExchanged", counters.components_exchanged),
+        ("ComponentsRefused", counters.components_refused),
+        ("ComponentsRolledBack", counters.components_rolled_back),
     ]
     .map(|(name, count)| (name.to_string(), "Count", json!(count)))
     .into();

@@ -1,7 +1,7 @@
 //! `weir replay`: what a component would do about a batch, without doing it.
 
 use crate::contract::{
-    Action, Assignment, Attribute, AttributeValue, Change, Compression, Condition, Field,
+    Action, Assignment, Attribute, AttributeValue, Change, Compression, Condition, Entry, Field,
     FieldValue, Level, Operation, Plan, Test, Write,
 };
 use serde_json::{Value, json};
@@ -19,15 +19,8 @@ pub fn print(plan: &Plan, out: &mut dyn Out) -> io::Result<()> {
         tally.records, tally.deltas, tally.events
     )?;
     for write in &plan.writes {
-        writeln!(out, "\n{} {}", write.purpose, write.operation.target())?;
-        print_operation(&write.operation, out)?;
-        let records: Vec<_> = write.records.iter().map(ToString::to_string).collect();
-        writeln!(
-            out,
-            "  for records {} ({} updates)",
-            records.join(", "),
-            write.updates
-        )?;
+        writeln!(out)?;
+        print_write(write, out)?;
     }
     for key in &plan.reads {
         writeln!(out, "\nread {key}")?;
@@ -39,23 +32,47 @@ pub fn print(plan: &Plan, out: &mut dyn Out) -> io::Result<()> {
         writeln!(out)?;
     }
     for entry in &plan.log {
-        let level = match entry.level {
-            Level::Debug => "DEBUG",
-            Level::Info => "INFO",
-            Level::Warning => "WARNING",
-            Level::Error => "ERROR",
-        };
-        let fields: Vec<_> = entry
-            .fields
-            .iter()
-            .map(|Field { name, value }| format!(" {name}={}", field(value)))
-            .collect();
-        writeln!(out, "{level} {}{}", entry.message, fields.concat())?;
+        print_entry(entry, out)?;
     }
     if plan.writes.is_empty() && plan.rejects.is_empty() {
         writeln!(out, "nothing to write")?;
     }
     Ok(())
+}
+
+/// Prints a write as a person reads it.
+///
+/// # Errors
+/// Those of `out`.
+pub fn print_write(write: &Write, out: &mut dyn Out) -> io::Result<()> {
+    writeln!(out, "{} {}", write.purpose, write.operation.target())?;
+    print_operation(&write.operation, out)?;
+    let records: Vec<_> = write.records.iter().map(ToString::to_string).collect();
+    writeln!(
+        out,
+        "  for records {} ({} updates)",
+        records.join(", "),
+        write.updates
+    )
+}
+
+/// Prints a log line as a person reads it.
+///
+/// # Errors
+/// Those of `out`.
+pub fn print_entry(entry: &Entry, out: &mut dyn Out) -> io::Result<()> {
+    let level = match entry.level {
+        Level::Debug => "DEBUG",
+        Level::Info => "INFO",
+        Level::Warning => "WARNING",
+        Level::Error => "ERROR",
+    };
+    let fields: Vec<_> = entry
+        .fields
+        .iter()
+        .map(|Field { name, value }| format!(" {name}={}", field(value)))
+        .collect();
+    writeln!(out, "{level} {}{}", entry.message, fields.concat())
 }
 
 fn print_operation(operation: &Operation, out: &mut dyn Out) -> io::Result<()> {

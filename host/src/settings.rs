@@ -23,7 +23,7 @@
 //! ```
 
 use crate::contract;
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 /// The settings as they are written: by flag, by variable, or not at all.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -61,17 +61,17 @@ pub struct Arguments {
     /// Metrics among the log lines: emf (CloudWatch's embedded metric format) or off [default: emf in Lambda, else off]
     #[arg(long, env = "METRICS", value_name = "FORMAT", help_heading = SETTINGS)]
     metrics: Option<String>,
-    /// The component that decides: a file [default: weir_logic.wasm beside the program]
-    #[arg(long = "component", env = "LOGIC_COMPONENT", value_name = "FILE", help_heading = SETTINGS)]
+    /// The component that decides: a file, or s3://bucket/key [default: weir_logic.wasm beside the program]
+    #[arg(long = "component", env = "LOGIC_COMPONENT", value_name = "PLACE", help_heading = SETTINGS)]
     logic_component: Option<String>,
     /// SHA-256 that the component must have, in hex [default: any]
     #[arg(long, env = "LOGIC_SHA256", value_name = "HEX", help_heading = SETTINGS)]
     logic_sha256: Option<String>,
-    /// Seconds between looks for a new version of the component [default: never]
+    /// Seconds between looks for a new version of the component, and of the shadow [default: never]
     #[arg(long, env = "LOGIC_REFRESH_SECONDS", value_name = "SECONDS", help_heading = SETTINGS)]
     logic_refresh_seconds: Option<String>,
-    /// A second component that plans the same batches, for comparison [default: none]
-    #[arg(long, env = "LOGIC_SHADOW", value_name = "FILE", help_heading = SETTINGS)]
+    /// A second component that plans the same batches, for comparison: a file, or s3://bucket/key [default: none]
+    #[arg(long, env = "LOGIC_SHADOW", value_name = "PLACE", help_heading = SETTINGS)]
     logic_shadow: Option<String>,
     /// Longest time that one plan may take, in milliseconds [default: 5000]
     #[arg(long, env = "LOGIC_TIMEOUT_MS", value_name = "MS", help_heading = SETTINGS)]
@@ -79,6 +79,15 @@ pub struct Arguments {
     /// Most memory that the component may use, in MiB [default: 256]
     #[arg(long, env = "LOGIC_MEMORY_MIB", value_name = "MIB", help_heading = SETTINGS)]
     logic_memory_mib: Option<String>,
+    /// Where to keep a sample of batches, for `weir replay` and `weir diff`: a folder, or s3://bucket/prefix [default: nowhere]
+    #[arg(long, env = "CAPTURE_TO", value_name = "PLACE", help_heading = SETTINGS)]
+    capture_to: Option<String>,
+    /// Keep the first of so many batches [default: 100]
+    #[arg(long, env = "CAPTURE_EVERY", value_name = "COUNT", help_heading = SETTINGS)]
+    capture_every: Option<String>,
+    /// Names in kept batches (entities, resources, limits, namespaces, principals): plain or hashed [default: hashed]
+    #[arg(long, env = "CAPTURE_NAMES", value_name = "HOW", help_heading = SETTINGS)]
+    capture_names: Option<String>,
 }
 
 const SETTINGS: &str = "Settings (each also by the variable named behind it)";
@@ -127,6 +136,51 @@ pub struct Settings {
     pub metrics: Option<Metrics>,
     /// Where the component is and what it may use.
     pub component: Component,
+    /// Which batches are kept, if any are.
+    pub capture: Option<Capture>,
+}
+
+/// A place that the operator names: `s3://bucket/key`, or else a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A file or a folder.
+    File(PathBuf),
+    /// An object, or the beginning of objects' keys.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+    },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::S3 { bucket, key } => write!(f, "s3://{bucket}/{key}"),
+        }
+    }
+}
+
+/// A sample of the batches that come, kept to be planned again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// The folder, or the bucket and what its keys begin with.
+    pub to: Origin,
+    /// The first of so many batches is kept, at least 1.
+    pub every: u32,
+    /// What becomes of names.
+    pub names: Names,
+}
+
+/// What becomes of the names in a kept batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// They are kept.
+    Plain,
+    /// Equal names become equal codes, in a way that only this process knows.
+    Hashed,
 }
 
 /// Where metrics go.
@@ -141,18 +195,20 @@ pub enum Metrics {
 /// Where the component is and what it may use.
 #[derive(Clone, Debug)]
 pub struct Component {
-    /// Its file.
-    pub file: PathBuf,
+    /// Its file or object.
+    pub origin: Origin,
+    /// The file that comes with the program.
+    pub packaged: PathBuf,
     /// Its SHA-256, if it is pinned.
     pub sha256: Option<[u8; 32]>,
     /// The longest that one plan may take.
     pub timeout: Duration,
     /// The most memory that one instance may use, in bytes.
     pub memory: usize,
-    /// How often to look for a new version; none means never. Kept for a host that exchanges components.
+    /// How often to look for a new version; none means never.
     pub refresh: Option<Duration>,
-    /// A component to compare with, if there is one. Kept for a host that runs it.
-    pub shadow: Option<PathBuf>,
+    /// A component to compare with, if there is one.
+    pub shadow: Option<Origin>,
 }
 
 /// A setting that cannot be used.
@@ -238,11 +294,24 @@ impl Arguments {
             "a whole number from 1 to 86400",
             within(1, 86_400),
         )?;
-        let shadow = read(
-            &self.logic_shadow,
-            "LOGIC_SHADOW",
-            "a file's path",
-            |path| (!path.is_empty()).then(|| path.into()),
+        let shadow = read(&self.logic_shadow, "LOGIC_SHADOW", PLACES, place)?.flatten();
+        let component = read(&self.logic_component, "LOGIC_COMPONENT", PLACES, place)?.flatten();
+        let capture_to = read(&self.capture_to, "CAPTURE_TO", PLACES, place)?.flatten();
+        let capture_every = read(
+            &self.capture_every,
+            "CAPTURE_EVERY",
+            "a whole number from 1 to 1000000",
+            within(1, 1_000_000),
+        )?;
+        let capture_names = read(
+            &self.capture_names,
+            "CAPTURE_NAMES",
+            "plain, hashed",
+            |text| match text {
+                "plain" => Some(Names::Plain),
+                "hashed" => Some(Names::Hashed),
+                _ => None,
+            },
         )?;
         let timeout = read(
             &self.logic_timeout_ms,
@@ -283,17 +352,19 @@ impl Arguments {
             log_level,
             metrics,
             component: Component {
-                file: self
-                    .logic_component
-                    .clone()
-                    .filter(|file| !file.is_empty())
-                    .map_or_else(own_component, Into::into),
+                origin: component.unwrap_or_else(|| Origin::File(own_component())),
+                packaged: own_component(),
                 sha256,
                 timeout: Duration::from_millis(timeout.unwrap_or(5000).into()),
                 memory: memory.unwrap_or(256) as usize * 1024 * 1024,
                 refresh: refresh.map(|seconds| Duration::from_secs(seconds.into())),
                 shadow,
             },
+            capture: capture_to.map(|to| Capture {
+                to,
+                every: capture_every.unwrap_or(100),
+                names: capture_names.unwrap_or(Names::Hashed),
+            }),
         })
     }
 
@@ -310,13 +381,9 @@ impl Arguments {
         if is_archived && !is_set(&self.archive_bucket_name) {
             doubts.push("ENABLE_ARCHIVAL is true but ARCHIVE_BUCKET_NAME is empty: expired audit events are not archived");
         }
-        if is_set(&self.logic_refresh_seconds) {
-            doubts.push("LOGIC_REFRESH_SECONDS has no effect in this version: a new component is taken at the next start");
-        }
-        if is_set(&self.logic_shadow) {
-            doubts.push(
-                "LOGIC_SHADOW has no effect in this version: the second component is not run",
-            );
+        if !is_set(&self.capture_to) && (is_set(&self.capture_every) || is_set(&self.capture_names))
+        {
+            doubts.push("CAPTURE_EVERY and CAPTURE_NAMES have no effect without CAPTURE_TO");
         }
         doubts
     }
@@ -348,6 +415,28 @@ fn within(least: u32, most: u32) -> impl Fn(&str) -> Option<u32> {
             .ok()
             .filter(|number| (least..=most).contains(number))
     }
+}
+
+const PLACES: &str = "a path, or s3://bucket/key";
+
+/// A place, or none where the text is empty.
+fn place(text: &str) -> Option<Option<Origin>> {
+    match text {
+        "" => Some(None),
+        _ => origin(text).map(Some),
+    }
+}
+
+/// The place that a text names; none where it begins with `s3://` and no bucket and key follow.
+pub fn origin(text: &str) -> Option<Origin> {
+    let Some(address) = text.strip_prefix("s3://") else {
+        return Some(Origin::File(text.into()));
+    };
+    let (bucket, key) = address.split_once('/')?;
+    (!bucket.is_empty() && !key.is_empty()).then(|| Origin::S3 {
+        bucket: bucket.into(),
+        key: key.into(),
+    })
 }
 
 fn boolean(text: &str) -> Option<bool> {
@@ -444,7 +533,11 @@ mod tests {
 
     #[test]
     fn a_bad_value_names_the_variable_the_value_and_what_is_allowed() {
-        let cases: [(Field, &str, &str); 14] = [
+        let cases: [(Field, &str, &str); 18] = [
+            (|a| &mut a.logic_component, "s3://bucket", "LOGIC_COMPONENT"),
+            (|a| &mut a.logic_shadow, "s3:///key", "LOGIC_SHADOW"),
+            (|a| &mut a.capture_every, "0", "CAPTURE_EVERY"),
+            (|a| &mut a.capture_names, "secret", "CAPTURE_NAMES"),
             (
                 |a| &mut a.snapshot_windows,
                 "hourly,weekly",
@@ -478,6 +571,23 @@ mod tests {
             settings.logic.windows,
             [contract::Window::Daily, contract::Window::Hourly]
         );
+    }
+
+    #[test]
+    fn a_place_is_a_file_or_an_object() {
+        let object = Origin::S3 {
+            bucket: "logic".into(),
+            key: "weir/new.wasm".into(),
+        };
+        for (text, expected) in [
+            ("s3://logic/weir/new.wasm", Some(object)),
+            ("new.wasm", Some(Origin::File("new.wasm".into()))),
+            ("", None),
+        ] {
+            let settings = with(|a| &mut a.logic_shadow, text).unwrap();
+            assert_eq!(settings.component.shadow, expected, "{text}");
+            assert!(expected.is_none_or(|origin| origin.to_string() == text));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What became of a batch: the answer to whoever delivered it, and what was counted on the way.
 
-use crate::contract::Purpose;
+use crate::{contract::Purpose, logic::Exchanges};
 use serde::Serialize;
 use std::{collections::BTreeMap, ops::AddAssign};
 
@@ -82,6 +82,20 @@ pub struct Counters {
     pub archived_events: u64,
     /// Objects they were stored in.
     pub archived_objects: u64,
+    /// Batches that a shadow was given.
+    pub shadow_batches: u64,
+    /// Differences between its plans and those that were carried out.
+    pub shadow_differences: u64,
+    /// Batches that it could not plan.
+    pub shadow_failures: u64,
+    /// Batches that it was stopped at, because it took too long.
+    pub shadow_unfinished: u64,
+    /// New components that took over.
+    pub components_exchanged: u64,
+    /// New components that were not taken.
+    pub components_refused: u64,
+    /// Components that failed and were given up for the one before.
+    pub components_rolled_back: u64,
     /// Time spent planning, in microseconds.
     pub plan_micros: u64,
     /// Time spent writing, in microseconds.
@@ -91,6 +105,13 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Counts what became of new components.
+    pub(super) fn count_exchanges(&mut self, exchanges: Exchanges) {
+        self.components_exchanged += exchanges.exchanged;
+        self.components_refused += exchanges.refused;
+        self.components_rolled_back += exchanges.rolled_back;
+    }
+
     /// Counts a write that failed.
     pub(super) fn count_failure(&mut self, purpose: Purpose) {
         self.failures += 1;
@@ -120,6 +141,13 @@ impl AddAssign<&Counters> for Counters {
         }
         self.archived_events += other.archived_events;
         self.archived_objects += other.archived_objects;
+        self.shadow_batches += other.shadow_batches;
+        self.shadow_differences += other.shadow_differences;
+        self.shadow_failures += other.shadow_failures;
+        self.shadow_unfinished += other.shadow_unfinished;
+        self.components_exchanged += other.components_exchanged;
+        self.components_refused += other.components_refused;
+        self.components_rolled_back += other.components_rolled_back;
         self.plan_micros += other.plan_micros;
         self.apply_micros += other.apply_micros;
         self.slowest_batch_micros = self.slowest_batch_micros.max(other.slowest_batch_micros);

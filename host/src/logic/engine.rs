@@ -1,6 +1,6 @@
-//! The engine: one configuration, and the clock that stops what runs too long.
+//! The engine: one configuration for all that compiles or runs components, and the clock that stops what runs too long.
 
-use super::LogicError;
+use super::{Limits, LogicError};
 use std::{
     sync::mpsc::{self, RecvTimeoutError, Sender},
     thread::{self, JoinHandle},
@@ -9,34 +9,80 @@ use std::{
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// How often running components are looked at. A time-out is exact to this.
-const TICK: Duration = Duration::from_millis(5);
+pub(super) const TICK: Duration = Duration::from_millis(5);
+
+/// Memory kept ready between batches; around what a full batch takes, so that it costs no page faults.
+const RESIDENT: usize = 16 << 20;
+
+/// Elements of one table; a component with a run-time of its own has some ten thousand functions.
+pub(super) const TABLE_ELEMENTS: usize = 100_000;
+
+/// Core instances and tables of one component: its own code, and the adapters between it and WASI.
+const PARTS: u32 = 8;
+
+/// Where components run: an engine, and the bounds of every instance. Components that follow one another share it.
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Runtime {
+    engine: Engine,
+    limits: Limits,
+    _ticker: std::sync::Arc<Ticker>,
+}
+
+impl Runtime {
+    /// One whose instances have these bounds.
+    ///
+    /// # Errors
+    /// [`LogicError::Engine`].
+    pub fn new(limits: Limits) -> Result<Self, LogicError> {
+        let engine = pooled(limits.memory)?;
+        let ticker = Ticker::start(&engine);
+        Ok(Self {
+            engine,
+            limits,
+            _ticker: ticker.into(),
+        })
+    }
+
+    /// The bounds of every instance.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}
 
 /// Instances alive at once, at the most: two for each processor core, one that plans and one to compare with,
 /// and no fewer than eight.
 fn instances() -> u32 {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     u32::try_from(cores.saturating_mul(2))
-        .unwrap_or(u32::MAX / 8)
+        .unwrap_or(u32::MAX / (8 * PARTS))
         .max(8)
 }
 
-/// Memory kept ready between batches; around what a full batch takes, so that it costs no page faults.
-const RESIDENT: usize = 16 << 20;
-
-/// The engine's configuration. Everything that an artifact's compatibility depends on is set here.
+/// The configuration. Everything that an artifact's compatibility depends on is set here: defaults depend on which
+/// features of the engine a program was built with, and a host would refuse what another one has precompiled.
 pub(super) fn engine_config() -> Config {
     let mut config = Config::new();
-    config.wasm_component_model(true).epoch_interruption(true);
+    config
+        .wasm_component_model(true)
+        .epoch_interruption(true)
+        .gc_support(false)
+        .concurrency_support(false);
     config
 }
 
 /// An engine whose instances have up to `memory` bytes of linear memory.
-pub(super) fn engine(memory: usize) -> Result<Engine, LogicError> {
+fn pooled(memory: usize) -> Result<Engine, LogicError> {
     let (mut pool, instances) = (PoolingAllocationConfig::new(), instances());
     pool.total_component_instances(instances)
-        .total_core_instances(instances * 4)
+        .total_core_instances(instances * PARTS)
         .total_memories(instances)
-        .total_tables(instances * 4)
+        .total_tables(instances * PARTS)
+        .table_elements(TABLE_ELEMENTS)
         .max_memory_size(memory)
         .linear_memory_keep_resident(RESIDENT.min(memory));
     let mut config = engine_config();
@@ -56,13 +102,13 @@ pub(super) fn ticks(timeout: Duration) -> u64 {
 }
 
 /// The thread that moves an engine's clock on. It ends when this is dropped.
-pub(super) struct Ticker {
+struct Ticker {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ticker {
-    pub(super) fn start(engine: &Engine) -> Self {
+    fn start(engine: &Engine) -> Self {
         let engine = engine.weak();
         let (stop, stopped) = mpsc::channel();
         let thread = thread::spawn(move || {

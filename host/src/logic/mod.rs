@@ -16,27 +16,42 @@
 //! }
 //! ```
 
+pub mod artifact;
 mod engine;
+mod error;
+mod origin;
 mod probe;
 mod sandbox;
+mod switch;
+#[cfg(feature = "wasi")]
+mod wasi;
+
+pub use engine::Runtime;
+pub use error::LogicError;
+pub use switch::{Exchanges, Role, Switch};
 
 use crate::contract::{
     Batch, Description, Plan, PlanError, Settings,
     bindings::{Aggregator, AggregatorPre},
 };
-use crate::settings;
-use engine::Ticker;
+use artifact::Unusable;
 use sandbox::Sandbox;
 use sha2::{Digest, Sha256};
 use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 use wasmtime::{
-    Engine, Store, Trap,
+    Store, Trap, UpdateDeadline,
     component::{Component, Linker, types::ComponentItem},
 };
+
+/// The interface that a component exports, in the version that this host speaks.
+pub const CONTRACT: &str = "weir:aggregator/logic@0.1.0";
 
 /// What an instance may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,104 +62,52 @@ pub struct Limits {
     pub timeout: Duration,
 }
 
-/// Why there is no plan, or no component. Told apart by what is to be done about it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LogicError {
-    /// The file cannot be read.
-    #[error(
-        "cannot read the component {path}: {reason}. Build it with `make component`, or name one with LOGIC_COMPONENT (--component)"
-    )]
-    Unreadable {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        reason: std::io::Error,
-    },
-    /// The file is not the one that was asked for.
-    #[error("the component {path} has SHA-256 {found}, but LOGIC_SHA256 asks for {expected}")]
-    WrongDigest {
-        /// Which file.
-        path: PathBuf,
-        /// Its digest, in hex.
-        found: String,
-        /// The digest that was asked for.
-        expected: String,
-    },
-    /// The engine could not be set up.
-    #[error("cannot set up the WebAssembly engine: {0}")]
-    Engine(String),
-    /// The bytes are no component that this engine takes.
-    #[error(
-        "{name} is not a WebAssembly component: {problem}. Name another with LOGIC_COMPONENT (--component)"
-    )]
-    NotAComponent {
-        /// Where it came from.
-        name: String,
-        /// The engine's words.
-        problem: String,
-    },
-    /// It is a component, but of another world.
-    #[error(
-        "the component {name} does not fit weir:aggregator@0.1.0: {problem}. Name another with LOGIC_COMPONENT (--component)"
-    )]
-    Incompatible {
-        /// Where it came from.
-        name: String,
-        /// What does not fit.
-        problem: String,
-    },
-    /// It stopped by itself: unreachable code, memory out of bounds, a stack overflow.
-    #[error("the component trapped: {0}")]
-    Trapped(String),
-    /// It took too long.
-    #[error("the component was stopped after {} ms; LOGIC_TIMEOUT_MS or the batch's deadline allows no more", .0.as_millis())]
-    TimedOut(Duration),
-    /// It wanted too much memory.
-    #[error("the component wanted {wanted} bytes of memory; LOGIC_MEMORY_MIB allows {limit}")]
-    OutOfMemory {
-        /// The memory it wanted to have in all.
-        wanted: usize,
-        /// What it may have.
-        limit: usize,
-    },
-    /// It looked at the batch and refused it.
-    #[error("{}", refusal(.0))]
-    Refused(PlanError),
-}
-
-/// A refusal in a sentence.
-fn refusal(error: &PlanError) -> String {
-    match error {
-        PlanError::NotJson(message) => format!("the event is not JSON: {message}"),
-        PlanError::NotAnEvent(what) => format!("not an event of a DynamoDB stream: {what}"),
-        PlanError::BadSettings(problem) => {
-            format!("the component cannot work with these settings: {problem}")
-        }
-    }
-}
-
 /// A loaded component, ready to plan. Cheap to share: clone it.
 #[derive(Clone)]
 pub struct Logic {
     loaded: Arc<Loaded>,
-    limits: Limits,
 }
 
 /// What is loaded once and used for every batch.
 struct Loaded {
     name: String,
+    runtime: Runtime,
     pre: AggregatorPre<Sandbox>,
     digest: [u8; 32],
     size: usize,
     imports: Vec<String>,
     exports: Vec<String>,
     description: Description,
-    _ticker: Ticker,
+    preparation: Preparation,
+    took: Duration,
+}
+
+/// How a component's code came to be.
+#[derive(Debug)]
+pub enum Preparation {
+    /// It was loaded from an artifact.
+    Precompiled,
+    /// It was compiled, as an artifact could not be used; none where none was looked for.
+    Compiled(Option<Unusable>),
+}
+
+/// For how long a call may go on.
+#[derive(Clone, Debug)]
+pub struct Patience {
+    /// At the most for so long; the component's own limit may be shorter.
+    pub time: Duration,
+    /// And until somebody sets this.
+    pub stop: Option<Arc<AtomicBool>>,
+}
+
+impl From<Duration> for Patience {
+    fn from(time: Duration) -> Self {
+        Self { time, stop: None }
+    }
 }
 
 impl Logic {
-    /// Loads a component from a file, checking its SHA-256 if one is given.
+    /// Loads a component from a file, checking its SHA-256 if one is given. The artifact beside it is used if it fits.
     ///
     /// # Errors
     /// [`LogicError`], when it cannot be read, is another one than asked for, or does not fit.
@@ -153,101 +116,75 @@ impl Logic {
             path: path.into(),
             reason,
         })?;
-        if let Some(expected) = sha256 {
-            let found: [u8; 32] = Sha256::digest(&bytes).into();
-            if found != expected {
-                return Err(LogicError::WrongDigest {
-                    path: path.into(),
-                    found: hex(&found),
-                    expected: hex(&expected),
-                });
-            }
-        }
-        Self::from_bytes(&path.display().to_string(), &bytes, limits)
+        let name = path.display().to_string();
+        check_digest(&name, &bytes, sha256)?;
+        let artifact = artifact::beside(path);
+        Self::prepare(&Runtime::new(limits)?, &name, &bytes, Some(&artifact))
     }
 
-    /// Loads a component from its bytes; `name` is for messages.
+    /// Compiles a component from its bytes; `name` is for messages.
     ///
     /// # Errors
     /// [`LogicError`], when they are no component or one that does not fit.
     pub fn from_bytes(name: &str, bytes: &[u8], limits: Limits) -> Result<Self, LogicError> {
-        let engine = engine::engine(limits.memory)?;
-        let component =
-            Component::new(&engine, bytes).map_err(|error| LogicError::NotAComponent {
+        Self::prepare(&Runtime::new(limits)?, name, bytes, None)
+    }
+
+    /// Makes a component ready to run in `runtime`: from the artifact if there is one that fits, else by compiling it.
+    ///
+    /// # Errors
+    /// [`LogicError`], when the bytes are no component or one that does not fit.
+    pub fn prepare(
+        runtime: &Runtime,
+        name: &str,
+        bytes: &[u8],
+        artifact: Option<&Path>,
+    ) -> Result<Self, LogicError> {
+        let started = Instant::now();
+        let digest = Sha256::digest(bytes).into();
+        let (component, preparation) =
+            match artifact.map(|file| artifact::load(runtime, file, &digest)) {
+                Some(Ok(component)) => (component, Preparation::Precompiled),
+                Some(Err(unusable)) => (
+                    compile(runtime, name, bytes, Some(&unusable))?,
+                    Preparation::Compiled(Some(unusable)),
+                ),
+                None => (
+                    compile(runtime, name, bytes, None)?,
+                    Preparation::Compiled(None),
+                ),
+            };
+        let (imports, exports) = interfaces(runtime, &component);
+        let pre = link(runtime, &component, &imports, &exports).map_err(|problem| {
+            LogicError::Incompatible {
                 name: name.into(),
-                problem: one_line(&error),
-            })?;
-        let incompatible = |problem: String| LogicError::Incompatible {
-            name: name.into(),
-            problem,
-        };
-        let kind = component.component_type();
-        let imports: Vec<_> = kind
-            .imports(&engine)
-            .map(|(name, _)| name.to_string())
-            .collect();
-        let exports: Vec<_> = kind
-            .exports(&engine)
-            .flat_map(|(name, item)| match item.ty {
-                ComponentItem::ComponentInstance(interface) => interface
-                    .exports(&engine)
-                    .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
-                    .map(|(function, _)| format!("{name}#{function}"))
-                    .collect(),
-                _ => vec![name.to_string()],
-            })
-            .collect();
-        if !imports.is_empty() {
-            return Err(incompatible(format!(
-                "it imports {}; this host gives a component nothing",
-                imports.join(", ")
-            )));
-        }
-        let pre = Linker::new(&engine)
-            .instantiate_pre(&component)
-            .and_then(AggregatorPre::new)
-            .map_err(|error| incompatible(one_line(&error)))?;
-        let ticker = Ticker::start(&engine);
-        let description = Description {
-            name: String::new(),
-            version: String::new(),
-            generations: Vec::new(),
-        };
+                problem,
+            }
+        })?;
         let mut loaded = Loaded {
             name: name.into(),
+            runtime: runtime.clone(),
             pre,
-            digest: Sha256::digest(bytes).into(),
+            digest,
             size: bytes.len(),
             imports,
             exports,
-            description,
-            _ticker: ticker,
+            description: Description {
+                name: String::new(),
+                version: String::new(),
+                generations: Vec::new(),
+            },
+            preparation,
+            took: Duration::ZERO,
         };
-        loaded.description = loaded.call(limits, limits.timeout, |store, instance| {
-            instance.weir_aggregator_logic().call_describe(store)
-        })?;
+        loaded.description = loaded.describe()?;
+        loaded.took = started.elapsed();
         Ok(Self {
             loaded: Arc::new(loaded),
-            limits,
         })
     }
 
-    /// Loads the component that the settings name.
-    ///
-    /// # Errors
-    /// As [`Logic::load`].
-    pub fn of(settings: &settings::Component) -> Result<Self, LogicError> {
-        Self::load(
-            &settings.file,
-            settings.sha256,
-            Limits {
-                memory: settings.memory,
-                timeout: settings.timeout,
-            },
-        )
-    }
-
-    /// Plans a batch, within `remaining` time and the limits. Takes the calling thread for as long.
+    /// Plans a batch, within the patience that is left and the limits. Takes the calling thread for as long.
     ///
     /// # Errors
     /// [`LogicError`]; nothing of the batch has been done.
@@ -255,28 +192,35 @@ impl Logic {
         &self,
         batch: &Batch,
         settings: &Settings,
-        remaining: Duration,
+        patience: impl Into<Patience>,
     ) -> Result<Plan, LogicError> {
-        let timeout = self.limits.timeout.min(remaining);
-        let plan = self.loaded.call(self.limits, timeout, |store, instance| {
-            instance
-                .weir_aggregator_logic()
-                .call_plan(store, batch, settings)
-        })?;
-        plan.map_err(LogicError::Refused)
+        let mut patience = patience.into();
+        patience.time = patience.time.min(self.limits().timeout);
+        self.loaded
+            .plan(batch, settings, &patience)?
+            .map_err(LogicError::Refused)
     }
 
     /// Plans a small batch of ordinary records. A component that cannot plan it is at fault, not its input.
     ///
     /// # Errors
     /// [`LogicError`]; the component should not be used.
-    pub fn probe(&self, settings: &Settings, remaining: Duration) -> Result<Plan, LogicError> {
-        self.plan(&probe::batch(), settings, remaining)
+    pub fn probe(
+        &self,
+        settings: &Settings,
+        patience: impl Into<Patience>,
+    ) -> Result<Plan, LogicError> {
+        self.plan(&probe::batch(), settings, patience)
     }
 
     /// What an instance may use.
     pub fn limits(&self) -> Limits {
-        self.limits
+        self.loaded.runtime.limits()
+    }
+
+    /// Where it runs.
+    pub fn runtime(&self) -> &Runtime {
+        &self.loaded.runtime
     }
 
     /// What the component says of itself.
@@ -308,35 +252,249 @@ impl Logic {
     pub fn exports(&self) -> &[String] {
         &self.loaded.exports
     }
+
+    /// How its code came to be.
+    pub fn preparation(&self) -> &Preparation {
+        &self.loaded.preparation
+    }
+
+    /// How long it took to make it ready.
+    pub fn took(&self) -> Duration {
+        self.loaded.took
+    }
 }
 
 impl Loaded {
+    fn plan(
+        &self,
+        batch: &Batch,
+        settings: &Settings,
+        patience: &Patience,
+    ) -> Result<Result<Plan, PlanError>, LogicError> {
+        #[cfg(feature = "wasi")]
+        if !self.imports.is_empty() {
+            let (plan,) = self.call_with_wasi("plan", (batch, settings), patience)?;
+            return Ok(plan);
+        }
+        self.call(patience, |store, instance| {
+            instance
+                .weir_aggregator_logic()
+                .call_plan(store, batch, settings)
+        })
+    }
+
+    fn describe(&self) -> Result<Description, LogicError> {
+        let patience = self.runtime.limits().timeout.into();
+        #[cfg(feature = "wasi")]
+        if !self.imports.is_empty() {
+            let (description,) = self.call_with_wasi("describe", (), &patience)?;
+            return Ok(description);
+        }
+        self.call(&patience, |store, instance| {
+            instance.weir_aggregator_logic().call_describe(store)
+        })
+    }
+
     /// Calls a fresh instance.
     fn call<T>(
         &self,
-        limits: Limits,
-        timeout: Duration,
+        patience: &Patience,
         call: impl FnOnce(&mut Store<Sandbox>, &Aggregator) -> wasmtime::Result<T>,
     ) -> Result<T, LogicError> {
-        let engine: &Engine = self.pre.engine();
-        let mut store = Store::new(engine, Sandbox::new(limits.memory));
-        store.limiter(|sandbox| sandbox);
-        store.set_epoch_deadline(engine::ticks(timeout));
+        let mut store = self.store(patience);
         let result = self
             .pre
             .instantiate(&mut store)
             .and_then(|instance| call(&mut store, &instance));
-        result.map_err(
-            |error| match (store.data().wanted(), error.downcast_ref::<Trap>()) {
-                (Some(wanted), _) => LogicError::OutOfMemory {
-                    wanted,
-                    limit: limits.memory,
-                },
-                (None, Some(Trap::Interrupt)) => LogicError::TimedOut(timeout),
-                (None, Some(trap)) => LogicError::Trapped(trap.to_string()),
-                (None, None) => LogicError::Trapped(format!("{error:#}")),
+        result.map_err(|error| self.failure(&store, &error, patience))
+    }
+
+    /// The same for a component that imports WASI.
+    #[cfg(feature = "wasi")]
+    fn call_with_wasi<P, R>(
+        &self,
+        function: &str,
+        parameters: P,
+        patience: &Patience,
+    ) -> Result<R, LogicError>
+    where
+        P: wasmtime::component::ComponentNamedList + wasmtime::component::Lower + Send + Sync,
+        R: wasmtime::component::ComponentNamedList
+            + wasmtime::component::Lift
+            + Send
+            + Sync
+            + 'static,
+    {
+        let mut store = self.store(patience);
+        let name = (CONTRACT, function);
+        let pre = self.pre.instance_pre();
+        wasi::call(pre, &mut store, name, parameters, patience.time).map_err(|interrupted| {
+            match interrupted {
+                wasi::Interrupted::TimedOut => LogicError::TimedOut(patience.time),
+                wasi::Interrupted::Failed(error) => self.failure(&store, &error, patience),
+            }
+        })
+    }
+
+    fn store(&self, patience: &Patience) -> Store<Sandbox> {
+        let sandbox = Sandbox::new(self.runtime.limits().memory);
+        let mut store = Store::new(self.runtime.engine(), sandbox);
+        store.limiter(|sandbox| sandbox);
+        let Some(stop) = patience.stop.clone() else {
+            store.set_epoch_deadline(engine::ticks(patience.time));
+            return store;
+        };
+        let deadline = Instant::now() + patience.time;
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(move |_| {
+            if stop.load(Ordering::Relaxed) || Instant::now() >= deadline {
+                Err(Trap::Interrupt.into())
+            } else {
+                Ok(UpdateDeadline::Continue(1))
+            }
+        });
+        store
+    }
+
+    fn failure(
+        &self,
+        store: &Store<Sandbox>,
+        error: &wasmtime::Error,
+        patience: &Patience,
+    ) -> LogicError {
+        match (store.data().wanted(), error.downcast_ref::<Trap>()) {
+            (Some(wanted), _) => LogicError::OutOfMemory {
+                wanted,
+                limit: self.runtime.limits().memory,
             },
-        )
+            (None, Some(Trap::Interrupt)) => LogicError::TimedOut(patience.time),
+            (None, Some(trap)) => LogicError::Trapped(trap.to_string()),
+            (None, None) => LogicError::Trapped(one_line(error)),
+        }
+    }
+}
+
+/// Passes if there is no digest to be had, or the bytes have it.
+fn check_digest(name: &str, bytes: &[u8], expected: Option<[u8; 32]>) -> Result<(), LogicError> {
+    let found: [u8; 32] = Sha256::digest(bytes).into();
+    match expected {
+        Some(expected) if found != expected => Err(LogicError::WrongDigest {
+            name: name.into(),
+            found: hex(&found),
+            expected: hex(&expected),
+        }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(feature = "compiler")]
+fn compile(
+    runtime: &Runtime,
+    name: &str,
+    bytes: &[u8],
+    _: Option<&Unusable>,
+) -> Result<Component, LogicError> {
+    Component::new(runtime.engine(), bytes).map_err(|error| LogicError::NotAComponent {
+        name: name.into(),
+        problem: if artifact::is_one(bytes) {
+            "it is an artifact of one; name the component itself, and the artifact beside it is used".into()
+        } else {
+            one_line(&error)
+        },
+    })
+}
+
+#[cfg(not(feature = "compiler"))]
+fn compile(
+    _: &Runtime,
+    name: &str,
+    _: &[u8],
+    unusable: Option<&Unusable>,
+) -> Result<Component, LogicError> {
+    Err(LogicError::NoCompiler {
+        name: name.into(),
+        problem: unusable.map_or_else(
+            || "there is no artifact beside it".into(),
+            ToString::to_string,
+        ),
+    })
+}
+
+/// What a component imports, and what it exports, functions by their interface's name.
+fn interfaces(runtime: &Runtime, component: &Component) -> (Vec<String>, Vec<String>) {
+    let (engine, kind) = (runtime.engine(), component.component_type());
+    let imports = kind
+        .imports(engine)
+        .map(|(name, _)| name.to_string())
+        .collect();
+    let exports = kind
+        .exports(engine)
+        .flat_map(|(name, item)| match item.ty {
+            ComponentItem::ComponentInstance(interface) => interface
+                .exports(engine)
+                .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
+                .map(|(function, _)| format!("{name}#{function}"))
+                .collect(),
+            _ => vec![name.to_string()],
+        })
+        .collect();
+    (imports, exports)
+}
+
+/// Puts together a component and what it imports, which is nothing or WASI.
+fn link(
+    runtime: &Runtime,
+    component: &Component,
+    imports: &[String],
+    exports: &[String],
+) -> Result<AggregatorPre<Sandbox>, String> {
+    speaks(exports)?;
+    let others: Vec<&str> = imports
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !(cfg!(feature = "wasi") && name.starts_with("wasi:")))
+        .collect();
+    if !others.is_empty() {
+        return Err(format!(
+            "it imports {}; this host gives a component nothing{}",
+            others.join(", "),
+            if cfg!(feature = "wasi") {
+                " but an empty WASI"
+            } else {
+                ""
+            }
+        ));
+    }
+    #[cfg_attr(not(feature = "wasi"), expect(unused_mut, reason = "nothing to link"))]
+    let mut linker = Linker::new(runtime.engine());
+    #[cfg(feature = "wasi")]
+    if !imports.is_empty() {
+        wasi::link(&mut linker).map_err(|error| one_line(&error))?;
+    }
+    linker
+        .instantiate_pre(component)
+        .and_then(AggregatorPre::new)
+        .map_err(|error| one_line(&error))
+}
+
+/// Passes if a component speaks this host's version of the contract; else says which it speaks.
+fn speaks(exports: &[String]) -> Result<(), String> {
+    let (contract, version) = CONTRACT.split_once('@').unwrap_or((CONTRACT, ""));
+    let spoken: std::collections::BTreeSet<&str> = exports
+        .iter()
+        .filter_map(|name| {
+            name.split('#')
+                .next()?
+                .strip_prefix(contract)?
+                .strip_prefix('@')
+        })
+        .collect();
+    match spoken.iter().next() {
+        _ if spoken.contains(version) => Ok(()),
+        Some(other) => Err(format!(
+            "it speaks version {other} of the contract, this host speaks {version}; take a component built for {version}, or a host that speaks {other}"
+        )),
+        None => Err(format!("it does not export {CONTRACT}")),
     }
 }
 

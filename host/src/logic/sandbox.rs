@@ -1,15 +1,16 @@
 //! What one instance may use, and what it asked for beyond it.
 
+use super::engine::TABLE_ELEMENTS;
 use wasmtime::ResourceLimiter;
 
 /// The state of one instance's store.
 pub(super) struct Sandbox {
     memory: usize,
     wanted: Option<usize>,
+    /// Made when a component first asks for WASI.
+    #[cfg(feature = "wasi")]
+    pub(super) wasi: Option<super::wasi::Nothing>,
 }
-
-/// Elements of all tables; a component of this job has a few hundred functions.
-const TABLE_ELEMENTS: usize = 100_000;
 
 impl Sandbox {
     /// With a bound on linear memory, in bytes.
@@ -17,6 +18,8 @@ impl Sandbox {
         Self {
             memory,
             wanted: None,
+            #[cfg(feature = "wasi")]
+            wasi: None,
         }
     }
 

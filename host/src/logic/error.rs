@@ -1,0 +1,101 @@
+//! What can go wrong with a component, told apart by what is to be done about it.
+
+use crate::contract::PlanError;
+use std::{path::PathBuf, time::Duration};
+
+/// Why there is no plan, or no component. Told apart by what is to be done about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogicError {
+    /// The file cannot be read.
+    #[error(
+        "cannot read the component {path}: {reason}. Build it with `make component`, or name one with LOGIC_COMPONENT (--component)"
+    )]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: std::io::Error,
+    },
+    /// The file is not the one that was asked for.
+    #[error("the component {name} has SHA-256 {found}, but LOGIC_SHA256 asks for {expected}")]
+    WrongDigest {
+        /// Where it came from.
+        name: String,
+        /// Its digest, in hex.
+        found: String,
+        /// The digest that was asked for.
+        expected: String,
+    },
+    /// It cannot be had from S3.
+    #[error(
+        "cannot fetch the component {name}: {reason}. Check LOGIC_COMPONENT (--component), the region, and the permission for s3:GetObject"
+    )]
+    Unfetchable {
+        /// Its address.
+        name: String,
+        /// What the service or the network said.
+        reason: String,
+    },
+    /// It would have to be compiled, and this program cannot.
+    #[error(
+        "this program was built without a compiler and can run the component {name} only from an artifact: {problem}. Make one with `weir compile`"
+    )]
+    NoCompiler {
+        /// Where it came from.
+        name: String,
+        /// Why there is no artifact for it.
+        problem: String,
+    },
+    /// The engine could not be set up.
+    #[error("cannot set up the WebAssembly engine: {0}")]
+    Engine(String),
+    /// The bytes are no component that this engine takes.
+    #[error(
+        "{name} is not a WebAssembly component: {problem}. Name another with LOGIC_COMPONENT (--component)"
+    )]
+    NotAComponent {
+        /// Where it came from.
+        name: String,
+        /// The engine's words.
+        problem: String,
+    },
+    /// It is a component, but of another world.
+    #[error(
+        "the component {name} does not fit weir:aggregator@0.1.0: {problem}. Name another with LOGIC_COMPONENT (--component)"
+    )]
+    Incompatible {
+        /// Where it came from.
+        name: String,
+        /// What does not fit.
+        problem: String,
+    },
+    /// It stopped by itself: unreachable code, memory out of bounds, a stack overflow.
+    #[error("the component trapped: {0}")]
+    Trapped(String),
+    /// It took too long.
+    #[error("the component was stopped after {} ms; LOGIC_TIMEOUT_MS or the batch's deadline allows no more", .0.as_millis())]
+    TimedOut(Duration),
+    /// It wanted too much memory.
+    #[error("the component wanted {wanted} bytes of memory; LOGIC_MEMORY_MIB allows {limit}")]
+    OutOfMemory {
+        /// The memory it wanted to have in all.
+        wanted: usize,
+        /// What it may have.
+        limit: usize,
+    },
+    /// It looked at the batch and refused it.
+    #[error("{}", refusal(.0))]
+    Refused(PlanError),
+}
+
+/// A refusal in a sentence.
+fn refusal(error: &PlanError) -> String {
+    match error {
+        PlanError::NotJson(message) => format!("the event is not JSON: {message}"),
+        PlanError::NotAnEvent(what) => format!("not an event of a DynamoDB stream: {what}"),
+        PlanError::BadSettings(problem) => {
+            format!("the component cannot work with these settings: {problem}")
+        }
+    }
+}
