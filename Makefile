@@ -10,6 +10,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 COMPONENT := target/component/weir_logic.wasm
 MISBEHAVING := target/component/weir_misbehaving.wasm
+FAULTY := target/component/weir_faulty.wasm
 MINISTACK_VENV := target/venv-ministack
 MINISTACK := $(MINISTACK_VENV)/bin/ministack
 GUEST_SOURCES := $(shell find guest/src -name '*.rs') guest/Cargo.toml Cargo.toml Cargo.lock wit/aggregator.wit
@@ -61,6 +62,10 @@ $(COMPONENT): $(GUEST_SOURCES) | wasm-toolchain
 $(MISBEHAVING): $(wildcard tests/components/misbehaving/src/*.rs) tests/components/misbehaving/Cargo.toml guest/src/runtime.rs wit/aggregator.wit Cargo.toml Cargo.lock | wasm-toolchain
 	$(build_component)
 
+# Fails where a test wants it to, in the midst of exchanging components.
+$(FAULTY): $(wildcard tests/components/faulty/src/*.rs) tests/components/faulty/Cargo.toml $(GUEST_SOURCES) | wasm-toolchain
+	$(build_component)
+
 wasm-toolchain:
 ifeq ($(WASM_TOOLCHAIN),rustup)
 	@test -d $(RUST_LIB)/wasm32-wasip2 || { echo "Adding rustup's target wasm32-wasip2."; rustup target add wasm32-wasip2; }
@@ -82,13 +87,14 @@ lint: ## Check formatting, lints and documentation
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
 
-test: $(COMPONENT) $(MISBEHAVING) $(MINISTACK) ## Run every test
+test: $(COMPONENT) $(MISBEHAVING) $(FAULTY) $(MINISTACK) ## Run every test
 	$(CARGO) build --quiet -p weir
 	target/debug/weir compile $(COMPONENT)
 	$(CARGO) test --workspace
 
-bench: $(COMPONENT) ## Measure planning, natively and in the component
+bench: $(COMPONENT) ## Measure planning, natively and in the component, and exchanging components
 	$(CARGO) bench -p weir-tests --bench plan
+	$(CARGO) bench -p weir-tests --bench swap
 
 # A second, independent DynamoDB to test against.
 $(MINISTACK):

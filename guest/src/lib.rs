@@ -50,15 +50,21 @@ mod watermark;
 mod window;
 
 /// Types and glue generated from `wit/aggregator.wit`, where they are documented.
+///
+/// A component built on this crate implements `Guest` and exports itself with the macro `export`.
 #[allow(
     missing_docs,
     clippy::too_many_arguments,
     reason = "generated; the WIT carries the documentation"
 )]
-mod contract {
+pub mod contract {
+    pub use exports::weir::aggregator::logic::Guest;
+
     wit_bindgen::generate!({
         path: "../wit",
         world: "aggregator",
+        pub_export_macro: true,
+        default_bindings_module: "weir_logic::contract",
         additional_derives: [PartialEq, serde::Serialize],
         additional_derives_ignore: ["settings", "batch"],
         generate_unused_types: true,
@@ -83,11 +89,11 @@ pub fn describe() -> Description {
 }
 
 /// The component: bytes in, plan out.
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "component"))]
 struct Component;
 
-#[cfg(target_arch = "wasm32")]
-impl contract::exports::weir::aggregator::logic::Guest for Component {
+#[cfg(all(target_arch = "wasm32", feature = "component"))]
+impl contract::Guest for Component {
     fn plan(batch: Batch, settings: Settings) -> Result<Plan, PlanError> {
         plan(&batch, &settings)
     }
@@ -97,7 +103,7 @@ impl contract::exports::weir::aggregator::logic::Guest for Component {
     }
 }
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "component"))]
 contract::export!(Component with_types_in contract);
 
 /// What a component without a standard library has to bring along.

@@ -23,7 +23,7 @@ use weir::{
     capture,
     contract::{Batch, Level},
     diff, lambda,
-    logic::{Limits, Logic, Role, Runtime, Switch},
+    logic::{Limits, Logic, Role, Runtime, Supply, Switch},
     replay,
     settings::{self, Arguments, Component, Metrics, Origin, Settings},
     telemetry, worker,
@@ -117,9 +117,14 @@ async fn logic(origin: &Origin, settings: &Component) -> anyhow::Result<Logic> {
         return Ok(Logic::load(path, settings.sha256, limits)?);
     }
     let (runtime, s3) = (Runtime::new(limits)?, aws::s3(&aws::config().await?));
-    let wanted = (origin, settings.sha256);
-    let switch = Switch::open(Role::Logic, &runtime, wanted, None, None, &s3).await?;
-    Ok(switch.current())
+    let supply = Supply {
+        role: Role::Logic,
+        origin: origin.clone(),
+        sha256: settings.sha256,
+        refresh: None,
+        packaged: None,
+    };
+    Ok(Switch::open(&runtime, supply, &s3).await?.current())
 }
 
 /// The batch in a file, as it is to be planned.
@@ -197,6 +202,7 @@ async fn run_diff(arguments: &Diff, out: &mut dyn Write) -> anyhow::Result<ExitC
         let writes = diff::count_of_writes(&old, &new);
         match differences.len() {
             0 => writeln!(out, "{}: no difference in {writes} writes", file.display())?,
+            1 => writeln!(out, "{}: 1 difference, {writes} writes", file.display())?,
             count => writeln!(
                 out,
                 "{}: {count} differences, {writes} writes",
@@ -255,41 +261,44 @@ async fn assemble(
     settings: Settings,
     target: Target,
 ) -> Result<Processor, weir::logic::LogicError> {
-    let component = settings.component.clone();
-    let runtime = Runtime::new(limits(&component))?;
-    let packaged = Some(component.packaged.clone()).filter(|file| file.exists());
-    let switch = Switch::open(
-        Role::Logic,
-        &runtime,
-        (&component.origin, component.sha256),
-        component.refresh,
+    let Component {
+        origin,
         packaged,
-        &target.s3,
-    )
-    .await?;
-    let shadow = match &component.shadow {
+        sha256,
+        refresh,
+        shadow,
+        ..
+    } = settings.component.clone();
+    let runtime = Runtime::new(limits(&settings.component))?;
+    let supply = Supply {
+        role: Role::Logic,
+        origin,
+        sha256,
+        refresh,
+        packaged: Some(packaged).filter(|file| file.exists()),
+    };
+    let switch = Switch::open(&runtime, supply, &target.s3).await?;
+    let shadow = match shadow {
+        None => None,
         Some(origin) => {
-            let shadow = (origin, None);
-            Switch::open(
-                Role::Shadow,
-                &runtime,
-                shadow,
-                component.refresh,
-                None,
-                &target.s3,
-            )
-            .await
-            .inspect_err(|error| {
+            let supply = Supply {
+                role: Role::Shadow,
+                origin,
+                sha256: None,
+                refresh,
+                packaged: None,
+            };
+            let opened = Switch::open(&runtime, supply, &target.s3).await;
+            let noted = opened.inspect_err(|error| {
                 telemetry::line(
                     Level::Warning,
                     telemetry::Logger::Handler,
                     "Shadow cannot be used - batches go on without it",
                     &telemetry::Fields::new().with("exception", error.to_string()),
                 );
-            })
-            .ok()
+            });
+            noted.ok()
         }
-        None => None,
     };
     let processor = Processor::new(switch, target, settings);
     Ok(match shadow {

@@ -48,12 +48,11 @@ pub fn print_write(write: &Write, out: &mut dyn Out) -> io::Result<()> {
     writeln!(out, "{} {}", write.purpose, write.operation.target())?;
     print_operation(&write.operation, out)?;
     let records: Vec<_> = write.records.iter().map(ToString::to_string).collect();
-    writeln!(
-        out,
-        "  for records {} ({} updates)",
-        records.join(", "),
-        write.updates
-    )
+    let records = match records.as_slice() {
+        [] => "no record".into(),
+        records => format!("records {}", records.join(", ")),
+    };
+    writeln!(out, "  for {records} ({} updates)", write.updates)
 }
 
 /// Prints a log line as a person reads it.

@@ -20,4 +20,5 @@ pub mod stage;
 pub mod table;
 pub mod unreliable;
 pub mod vectors;
+pub mod versions;
 pub mod writes;

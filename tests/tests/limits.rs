@@ -282,7 +282,7 @@ async fn a_plan_cut_short_by_the_batchs_deadline_is_no_reason_for_quarantine() {
     let processor = misbehaving::processor(&stage, limits, None);
     let records = poisoned(2, &[1]);
     // Time to find that the batch cannot be planned, but not for the poisonous record by itself.
-    let deadline = limits.timeout * 5 / 4;
+    let deadline = limits.timeout * 3 / 2;
     let name = misbehaving::where_poisoned(Misdeed::Loop);
     let outcome = processor
         .process(&record::event(&records), &delivery_within(&name, deadline))

@@ -118,6 +118,12 @@ pub struct WorkFigures {
     pub rejects: u64,
     /// Writes that failed.
     pub failures: u64,
+    /// New components that took over.
+    pub components_exchanged: u64,
+    /// New components that were not taken.
+    pub components_refused: u64,
+    /// Components that failed and were given up for the one before.
+    pub components_rolled_back: u64,
     /// Mean time to plan a batch, in microseconds.
     pub mean_plan_micros: u64,
     /// Mean time to apply a plan, in microseconds.
@@ -144,6 +150,9 @@ impl WorkFigures {
             duplicates: totals.duplicates,
             rejects: totals.rejects,
             failures: totals.failures,
+            components_exchanged: totals.components_exchanged,
+            components_refused: totals.components_refused,
+            components_rolled_back: totals.components_rolled_back,
             mean_plan_micros: totals.plan_micros / batches,
             mean_apply_micros: totals.apply_micros / batches,
             slowest_batch_micros: totals.slowest_batch_micros,
@@ -359,6 +368,18 @@ impl DemoReport {
             grouped(work.duplicates),
             grouped(work.rejects),
             grouped(work.failures)
+        )?;
+        let looked_at =
+            work.components_exchanged + work.components_refused + work.components_rolled_back;
+        if looked_at == 0 {
+            return Ok(());
+        }
+        writeln!(
+            out,
+            "  logic     {} components exchanged, {} refused, {} rolled back",
+            grouped(work.components_exchanged),
+            grouped(work.components_refused),
+            grouped(work.components_rolled_back)
         )
     }
 }

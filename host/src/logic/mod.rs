@@ -28,7 +28,7 @@ mod wasi;
 
 pub use engine::Runtime;
 pub use error::LogicError;
-pub use switch::{Exchanges, Role, Switch};
+pub use switch::{Exchanges, Role, Supply, Switch};
 
 use crate::contract::{
     Batch, Description, Plan, PlanError, Settings,
@@ -448,7 +448,6 @@ fn link(
     imports: &[String],
     exports: &[String],
 ) -> Result<AggregatorPre<Sandbox>, String> {
-    speaks(exports)?;
     let others: Vec<&str> = imports
         .iter()
         .map(String::as_str)
@@ -465,6 +464,7 @@ fn link(
             }
         ));
     }
+    speaks(exports)?;
     #[cfg_attr(not(feature = "wasi"), expect(unused_mut, reason = "nothing to link"))]
     let mut linker = Linker::new(runtime.engine());
     #[cfg(feature = "wasi")]

@@ -60,12 +60,24 @@ pub struct Switch {
     state: Arc<Mutex<State>>,
 }
 
-/// Where new versions come from.
+/// Where components come from: the first one, and those that follow.
+#[derive(Clone, Debug)]
+pub struct Supply {
+    /// What they are for.
+    pub role: Role,
+    /// Where each lies.
+    pub origin: Origin,
+    /// The digest that each must have; none means any.
+    pub sha256: Option<[u8; 32]>,
+    /// How often a new one is looked for, at the most; none means never.
+    pub refresh: Option<Duration>,
+    /// The file that takes the place of an object in S3 which cannot be used at the start, unless a digest is asked for.
+    pub packaged: Option<PathBuf>,
+}
+
+/// A supply, and what it takes to make use of it.
 struct Source {
-    role: Role,
-    origin: Origin,
-    sha256: Option<[u8; 32]>,
-    refresh: Option<Duration>,
+    supply: Supply,
     s3: Client,
     runtime: Runtime,
 }
@@ -108,46 +120,25 @@ impl State {
 }
 
 impl Switch {
-    /// Loads the component at `origin`, and looks there for another at most every `refresh`, or never.
+    /// Loads the first component.
     ///
-    /// Where it cannot be had from S3, or cannot be used, and no digest is asked for, `packaged` takes its place until a
-    /// good one comes: a bad object must not stop what is started after it was stored.
+    /// Where it cannot be had from S3, or cannot be used, the packaged one takes its place until a good one comes: a bad
+    /// object must not stop what is started after it was stored.
     ///
     /// # Errors
     /// [`LogicError`], where there is no component to begin with.
-    pub async fn open(
-        role: Role,
-        runtime: &Runtime,
-        (origin, sha256): (&Origin, Option<[u8; 32]>),
-        refresh: Option<Duration>,
-        packaged: Option<PathBuf>,
-        s3: &Client,
-    ) -> Result<Self, LogicError> {
+    pub async fn open(runtime: &Runtime, supply: Supply, s3: &Client) -> Result<Self, LogicError> {
+        let refresh = supply.refresh.unwrap_or(Duration::MAX);
         let source = Source {
-            role,
-            origin: origin.clone(),
-            sha256,
-            refresh,
+            supply,
             s3: s3.clone(),
             runtime: runtime.clone(),
         };
-        let (logic, seen) = match (source.first().await, packaged) {
-            (Ok((logic, version)), _) => (logic, Some(version)),
-            (Err(error), Some(file)) if sha256.is_none() && matches!(origin, Origin::S3 { .. }) => {
-                let origin = Origin::File(file);
-                let fields = Fields::new()
-                    .with("origin", source.origin.to_string())
-                    .with("instead", origin.to_string())
-                    .with("exception", error.to_string());
-                let message = "Component cannot be used - the packaged one takes its place";
-                telemetry::line(Level::Error, Logger::Handler, message, &fields);
-                let (bytes, _) = origin::fetch(&origin, s3).await?;
-                (source.prepare(&origin, bytes).await?, None)
-            }
-            (Err(error), _) => return Err(error),
+        let (logic, seen) = match source.first().await {
+            Ok((logic, version)) => (logic, Some(version)),
+            Err(error) => (source.packaged(error).await?, None),
         };
         source.note_cost(&logic);
-        let refresh = refresh.unwrap_or(Duration::MAX);
         Ok(Self {
             state: Arc::new(Mutex::new(State::new(logic, seen, refresh))),
             source: Some(source.into()),
@@ -204,7 +195,7 @@ impl Switch {
         let Some(source) = self.source.clone() else {
             return;
         };
-        let Some(refresh) = source.refresh else {
+        let Some(refresh) = source.supply.refresh else {
             return;
         };
         {
@@ -225,9 +216,9 @@ impl Switch {
         source: &Source,
         vet: impl FnOnce(&Logic) -> Result<(), String> + Send + 'static,
     ) {
-        let found = match origin::version(&source.origin, &source.s3).await {
+        let found = match origin::version(&source.supply.origin, &source.s3).await {
             Ok(version) if self.state().seen.as_ref() == Some(&version) => return,
-            Ok(_) => origin::fetch(&source.origin, &source.s3).await,
+            Ok(_) => origin::fetch(&source.supply.origin, &source.s3).await,
             Err(error) => Err(error),
         };
         let (bytes, version) = match found {
@@ -244,8 +235,12 @@ impl Switch {
                 return;
             }
         }
-        let prepared = match check_digest(&source.origin.to_string(), &bytes, source.sha256) {
-            Ok(()) => source.prepare(&source.origin, bytes).await,
+        let prepared = match check_digest(
+            &source.supply.origin.to_string(),
+            &bytes,
+            source.supply.sha256,
+        ) {
+            Ok(()) => source.prepare(&source.supply.origin, bytes).await,
             Err(error) => Err(error),
         };
         let logic = match prepared {
@@ -265,12 +260,12 @@ impl Switch {
         let before = std::mem::replace(&mut state.current, logic.clone());
         state.exchanges.exchanged += 1;
         let fields = named(
-            Fields::new().with("role", source.role.to_string()),
+            Fields::new().with("role", source.supply.role.to_string()),
             "",
             &logic,
         );
         let fields = named(fields, "before_", &before)
-            .with("origin", source.origin.to_string())
+            .with("origin", source.supply.origin.to_string())
             .with("load_ms", milliseconds(logic.took()));
         state.previous = Some(before);
         drop(state);
@@ -282,8 +277,8 @@ impl Switch {
         state.exchanges.refused += 1;
         state.refused.extend(digest);
         let fields = Fields::new()
-            .with("role", source.role.to_string())
-            .with("origin", source.origin.to_string());
+            .with("role", source.supply.role.to_string())
+            .with("origin", source.supply.origin.to_string());
         let fields = match digest {
             Some(digest) => fields.with("sha256", super::hex(&digest)),
             None => fields,
@@ -310,9 +305,27 @@ impl Drop for Looking {
 
 impl Source {
     async fn first(&self) -> Result<(Logic, Version), LogicError> {
-        let (bytes, version) = origin::fetch(&self.origin, &self.s3).await?;
-        check_digest(&self.origin.to_string(), &bytes, self.sha256)?;
-        Ok((self.prepare(&self.origin, bytes).await?, version))
+        let Supply { origin, sha256, .. } = &self.supply;
+        let (bytes, version) = origin::fetch(origin, &self.s3).await?;
+        check_digest(&origin.to_string(), &bytes, *sha256)?;
+        Ok((self.prepare(origin, bytes).await?, version))
+    }
+
+    /// The packaged component in the place of one that cannot be used, where that is allowed.
+    async fn packaged(&self, error: LogicError) -> Result<Logic, LogicError> {
+        let (file, sha256) = (&self.supply.packaged, self.supply.sha256);
+        let (Origin::S3 { .. }, Some(file), None) = (&self.supply.origin, file, sha256) else {
+            return Err(error);
+        };
+        let packaged = Origin::File(file.clone());
+        let fields = Fields::new()
+            .with("origin", self.supply.origin.to_string())
+            .with("instead", packaged.to_string())
+            .with("exception", error.to_string());
+        let message = "Component cannot be used - the packaged one takes its place";
+        telemetry::line(Level::Error, Logger::Handler, message, &fields);
+        let (bytes, _) = origin::fetch(&packaged, &self.s3).await?;
+        self.prepare(&packaged, bytes).await
     }
 
     /// Makes a component ready on a thread that may block. An artifact is only looked for beside a file.
@@ -339,9 +352,13 @@ impl Source {
             || "what comes from S3 is always compiled".into(),
             ToString::to_string,
         );
-        let fields = named(Fields::new().with("role", self.role.to_string()), "", logic)
-            .with("load_ms", milliseconds(logic.took()))
-            .with("because", because);
+        let fields = named(
+            Fields::new().with("role", self.supply.role.to_string()),
+            "",
+            logic,
+        )
+        .with("load_ms", milliseconds(logic.took()))
+        .with("because", because);
         let message = "Component compiled at the start";
         telemetry::line(Level::Warning, Logger::Handler, message, &fields);
     }
