@@ -149,7 +149,8 @@ package-x86_64 package-arm64: package-%: $(COMPONENT) $(ZIGBUILD)
 package-slim: ## Build the package of this machine's architecture without a compiler: it runs precompiled components only
 	$(MAKE) --no-print-directory package-$(HOST_ARCHITECTURE) PACKAGE=$(PACKAGE)/slim PACKAGE_FEATURES=wasi
 
-# Runs each package that is built: it shows its component, and plans a recorded event as the development build does.
+# Runs each package that is built: it plans a recorded event as the development build does, and starts as Lambda starts
+# it, with the precompiled component, up to a Runtime API that nobody serves.
 FOREIGN_ARCHITECTURE := $(filter-out $(HOST_ARCHITECTURE),x86_64 arm64)
 EMULATOR_x86_64 := qemu-x86_64-static -L /usr/x86_64-linux-gnu
 EMULATOR_arm64 := qemu-aarch64-static -L /usr/aarch64-linux-gnu
@@ -162,16 +163,26 @@ package-check: $(RECORDED_EVENT) ## Run the packages that are built, the one for
 	$(call try_package,$(HOST_ARCHITECTURE))
 	$(if $(wildcard $(PACKAGE)/$(FOREIGN_ARCHITECTURE)),$\
 	  $(call install_debian,$(EMULATOR_PACKAGES_$(FOREIGN_ARCHITECTURE)),run the package for $(FOREIGN_ARCHITECTURE)))
-	$(if $(wildcard $(PACKAGE)/$(FOREIGN_ARCHITECTURE)),$(call try_package,$(FOREIGN_ARCHITECTURE),$(EMULATOR_$(FOREIGN_ARCHITECTURE))))
+	$(if $(wildcard $(PACKAGE)/$(FOREIGN_ARCHITECTURE)),$\
+	  $(call try_package,$(FOREIGN_ARCHITECTURE),$(EMULATOR_$(FOREIGN_ARCHITECTURE))))
 
-REPLAY = replay $(RECORDED_EVENT) --now 1704110460000
+REPLAY = replay $(RECORDED_EVENT) --now 1704110460000 --component
+NOWHERE = env -i PATH="$$PATH" AWS_LAMBDA_RUNTIME_API=127.0.0.1:1 AWS_REGION=us-east-1 AWS_LAMBDA_FUNCTION_NAME=check \
+  AWS_LAMBDA_FUNCTION_VERSION=1 AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512 AWS_LAMBDA_LOG_GROUP_NAME=check AWS_LAMBDA_LOG_STREAM_NAME=check
 
 define try_package
-$2 $(PACKAGE)/$1/bootstrap inspect
-target/debug/weir $(REPLAY) >$(PACKAGE)/expected.plan
-$2 $(PACKAGE)/$1/bootstrap $(REPLAY) >$(PACKAGE)/$1.plan
-cmp $(PACKAGE)/expected.plan $(PACKAGE)/$1.plan
-@echo "The package for $1 runs$(if $2, in $(firstword $2)), and plans a recorded event as the development build does."
+@echo "Running the package for $1$(if $2, in $(firstword $2))."
+$2 $(PACKAGE)/$1/bootstrap inspect $(PACKAGE)/$1/weir_logic.wasm
+@target/debug/weir $(REPLAY) $(COMPONENT) >$(PACKAGE)/expected.plan
+@$2 $(PACKAGE)/$1/bootstrap $(REPLAY) $(PACKAGE)/$1/weir_logic.wasm >$(PACKAGE)/$1.plan
+@cmp $(PACKAGE)/expected.plan $(PACKAGE)/$1.plan
+@said=$$($(NOWHERE) $2 $(PACKAGE)/$1/bootstrap 2>&1 || true); \
+case "$$said" in \
+  *"compiled at the start"*) echo "It does not use the precompiled component: $$said" >&2; exit 1;; \
+  *"cannot serve invocations"*) ;; \
+  *) echo "It does not start: $$said" >&2; exit 1;; \
+esac
+@echo "The package for $1 plans a recorded event as the development build does, and starts with the precompiled component."
 endef
 
 $(RECORDED_EVENT): tests/vectors/generation-c.json
