@@ -4,7 +4,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test soak component lint lint-template bench wasm-toolchain
+.PHONY: help run test soak component lint lint-template bench wasm-toolchain \
+  package package-x86_64 package-arm64 package-slim package-check bench-lambda
 
 CARGO ?= cargo
 COMPONENT := target/component/weir_logic.wasm
@@ -21,6 +22,9 @@ SAM := $(SAM_VENV)/bin/sam
 RUNTIME_INTERFACE_EMULATOR := target/lambda/aws-lambda-rie
 CLIENTS := $(addprefix target/venv-client-,$(addsuffix /installed,0.9.1 0.10.0 0.10.3 0.17.0))
 GUEST_SOURCES := $(shell find guest/src -name '*.rs') guest/Cargo.toml Cargo.toml Cargo.lock wit/aggregator.wit
+
+# This machine's architecture, as Lambda calls it; `make package-$(HOST_ARCHITECTURE)` builds what runs here.
+HOST_ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 
 # Which tool-chain builds the component: rustup's target wasm32-wasip2, or Debian's packages. `auto` takes
 # rustup's where it is installed or can be added.
@@ -104,12 +108,17 @@ wasm-toolchain:
 ifeq ($(WASM_TOOLCHAIN),rustup)
 	@test -d $(RUST_LIB)/wasm32-wasip2 || { echo "Adding rustup's target wasm32-wasip2."; rustup target add wasm32-wasip2; }
 else
-	@if ! dpkg -s $(DEBIAN_PACKAGES) >/dev/null 2>&1; then \
-	  if [ "$$(id -u)" != 0 ]; then echo "To build the component, install as root: apt-get install $(DEBIAN_PACKAGES)" >&2; exit 1; fi; \
-	  echo "Installing $(DEBIAN_PACKAGES)."; \
-	  apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN_PACKAGES) >/dev/null; \
-	fi
+	$(call install_debian,$(DEBIAN_PACKAGES),build for targets that rustup has not)
 endif
+
+# Installs packages that are missing: $(call install_debian,PACKAGES,PURPOSE).
+define install_debian
+@if ! dpkg -s $1 >/dev/null 2>&1; then \
+  if [ "$$(id -u)" != 0 ]; then echo "To $2, install as root: apt-get install $1" >&2; exit 1; fi; \
+  echo "Installing $1."; \
+  apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $1 >/dev/null; \
+fi
+endef
 
 lint: ## Check formatting, lints and documentation
 	$(CARGO) fmt --all --check
@@ -120,7 +129,7 @@ lint: ## Check formatting, lints and documentation
 FROM_NPM := $(if $(shell command -v npm),$(FOREIGN) $(HOST_NODE)/$(INSTALLED))
 COMPONENTS := $(COMPONENT) $(MISBEHAVING) $(FAULTY) $(WEEKLY)
 
-test: $(COMPONENTS) $(FROM_NPM) $(MINISTACK) $(HOST_PYTHON)/installed $(RUNTIME_INTERFACE_EMULATOR) $(CLIENTS) lint-template ## Run every test
+test: $(COMPONENTS) $(FROM_NPM) $(MINISTACK) $(HOST_PYTHON)/installed $(RUNTIME_INTERFACE_EMULATOR) $(CLIENTS) lint-template package-$(HOST_ARCHITECTURE) ## Run every test
 	$(CARGO) build --quiet -p weir
 	target/debug/weir compile $(COMPONENT)
 	$(CARGO) test --workspace
@@ -154,7 +163,7 @@ $(SAM):
 
 $(RUNTIME_INTERFACE_EMULATOR): $(SAM)
 	@mkdir -p $(@D)
-	cp $(SAM_VENV)/lib/python3*/site-packages/samcli/local/rapid/aws-lambda-rie-$(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64) $@
+	cp $(SAM_VENV)/lib/python3*/site-packages/samcli/local/rapid/aws-lambda-rie-$(HOST_ARCHITECTURE) $@
 	@chmod +x $@
 
 # --- The template, by both linters.
@@ -178,3 +187,105 @@ soak: $(COMPONENT) $(CLIENTS) ## Play more traffic of the real clients
 	WEIR_TEST_VOLUME=$(VOLUME) $(CARGO) test -p weir-tests --test clients --test side_by_side
 
 VOLUME ?= 60
+
+# --- The package for AWS Lambda -----------------------------------------------------------------------------
+# Zig's linker builds for the C library of the runtime provided.al2023, whatever this machine has. The standard
+# library of the other architecture is rustup's, or is built from Debian's source.
+
+GLIBC := 2.34
+PACKAGE := target/package
+PACKAGE_FEATURES ?= compiler,wasi
+PACKAGE_VENV := target/venv-package
+ZIGBUILD := $(PACKAGE_VENV)/bin/cargo-zigbuild
+TRIPLE_x86_64 := x86_64-unknown-linux-gnu
+TRIPLE_arm64 := aarch64-unknown-linux-gnu
+
+# For each architecture: rustup, where its target is installed or can be added, or debian.
+PACKAGE_TOOLCHAIN ?= auto
+package_toolchain = $(if $(filter-out auto,$(PACKAGE_TOOLCHAIN)),$(PACKAGE_TOOLCHAIN),$\
+  $(if $(wildcard $(RUST_LIB)/$(TRIPLE_$1)),rustup,$(if $(filter 0,$(RUSTUP_AUTO_INSTALL)),debian,rustup)))
+
+PACKAGE_BUILD_rustup = $(CARGO) zigbuild
+PACKAGE_BUILD_debian = RUSTC=/usr/bin/rustc CARGO=/usr/bin/cargo RUSTC_BOOTSTRAP=1 /usr/bin/cargo zigbuild -Zbuild-std=std,panic_unwind
+
+package: package-x86_64 package-arm64 ## Build the zips for AWS Lambda, for both architectures, and run what is in them
+	$(MAKE) --no-print-directory package-check
+
+package-x86_64 package-arm64: package-%: $(COMPONENT) $(ZIGBUILD)
+	@echo "Building the package for $* with $(call package_toolchain,$*)'s tool-chain, features $(PACKAGE_FEATURES)."
+	$(if $(filter debian,$(call package_toolchain,$*)),$(call install_debian,$(DEBIAN_PACKAGES),build for $*),$\
+	  @test -d $(RUST_LIB)/$(TRIPLE_$*) || { echo "Adding rustup's target $(TRIPLE_$*)."; rustup target add $(TRIPLE_$*); })
+	PATH="$(CURDIR)/$(PACKAGE_VENV)/bin:$$PATH" $(PACKAGE_BUILD_$(call package_toolchain,$*)) --quiet -p weir --profile lambda \
+	  --no-default-features --features $(PACKAGE_FEATURES) --target $(TRIPLE_$*).$(GLIBC) --target-dir target/lambda-$(call package_toolchain,$*)
+	$(CARGO) build --quiet -p weir
+	@rm -rf $(PACKAGE)/$* $(PACKAGE)/weir-$*.zip; mkdir -p $(PACKAGE)/$*
+	@cp target/lambda-$(call package_toolchain,$*)/$(TRIPLE_$*)/lambda/weir $(PACKAGE)/$*/bootstrap
+	@cp $(COMPONENT) $(PACKAGE)/$*/
+	target/debug/weir compile $(COMPONENT) --target $(TRIPLE_$*) -o $(PACKAGE)/$*/weir_logic.cwasm
+	@newest=$$(readelf -VW $(PACKAGE)/$*/bootstrap | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -n 1); \
+	if ! printf '%s\n' "$$newest" GLIBC_$(GLIBC) | sort -VC; then \
+	  echo "The program needs $$newest; provided.al2023 has GLIBC_$(GLIBC)." >&2; exit 1; fi; \
+	echo "The program needs $$newest, and nothing newer."
+	@cd $(PACKAGE)/$*; TZ=UTC touch -d 1980-01-01 *; TZ=UTC python3 -m zipfile -c ../weir-$*.zip bootstrap weir_logic.wasm weir_logic.cwasm
+	@stat -c '%12s bytes  %n' $(PACKAGE)/weir-$*.zip $(PACKAGE)/$*/*
+
+package-slim: ## Build the package of this machine's architecture without a compiler: it runs precompiled components only
+	$(MAKE) --no-print-directory package-$(HOST_ARCHITECTURE) PACKAGE=$(PACKAGE)/slim PACKAGE_FEATURES=wasi
+
+# Runs each package that is built: it plans a recorded event as the development build does, and starts as Lambda starts
+# it, with the precompiled component, up to a Runtime API that nobody serves.
+FOREIGN_ARCHITECTURE := $(filter-out $(HOST_ARCHITECTURE),x86_64 arm64)
+EMULATOR_x86_64 := qemu-x86_64-static -L /usr/x86_64-linux-gnu
+EMULATOR_arm64 := qemu-aarch64-static -L /usr/aarch64-linux-gnu
+EMULATOR_PACKAGES_x86_64 := qemu-user-static libc6-amd64-cross
+EMULATOR_PACKAGES_arm64 := qemu-user-static libc6-arm64-cross
+RECORDED_EVENT := $(PACKAGE)/event.json
+
+package-check: $(RECORDED_EVENT) ## Run the packages that are built, the one for the other architecture in an emulator
+	$(CARGO) build --quiet -p weir
+	$(call try_package,$(HOST_ARCHITECTURE))
+	$(if $(wildcard $(PACKAGE)/$(FOREIGN_ARCHITECTURE)),$\
+	  $(call install_debian,$(EMULATOR_PACKAGES_$(FOREIGN_ARCHITECTURE)),run the package for $(FOREIGN_ARCHITECTURE)))
+	$(if $(wildcard $(PACKAGE)/$(FOREIGN_ARCHITECTURE)),$\
+	  $(call try_package,$(FOREIGN_ARCHITECTURE),$(EMULATOR_$(FOREIGN_ARCHITECTURE))))
+
+REPLAY = replay $(RECORDED_EVENT) --now 1704110460000 --component
+NOWHERE = env -i PATH="$$PATH" AWS_LAMBDA_RUNTIME_API=127.0.0.1:1 AWS_REGION=us-east-1 AWS_LAMBDA_FUNCTION_NAME=check \
+  AWS_LAMBDA_FUNCTION_VERSION=1 AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512 AWS_LAMBDA_LOG_GROUP_NAME=check AWS_LAMBDA_LOG_STREAM_NAME=check
+
+define try_package
+@echo "Running the package for $1$(if $2, in $(firstword $2))."
+$2 $(PACKAGE)/$1/bootstrap inspect $(PACKAGE)/$1/weir_logic.wasm
+@target/debug/weir $(REPLAY) $(COMPONENT) >$(PACKAGE)/expected.plan
+@$2 $(PACKAGE)/$1/bootstrap $(REPLAY) $(PACKAGE)/$1/weir_logic.wasm >$(PACKAGE)/$1.plan
+@cmp $(PACKAGE)/expected.plan $(PACKAGE)/$1.plan
+@said=$$($(NOWHERE) $2 $(PACKAGE)/$1/bootstrap 2>&1 || true); \
+case "$$said" in \
+  *"compiled at the start"*) echo "It does not use the precompiled component: $$said" >&2; exit 1;; \
+  *"cannot serve invocations"*) ;; \
+  *) echo "It does not start: $$said" >&2; exit 1;; \
+esac
+@echo "The package for $1 plans a recorded event as the development build does, and starts with the precompiled component."
+endef
+
+$(RECORDED_EVENT): tests/vectors/generation-c.json
+	@mkdir -p $(@D)
+	python3 -c 'import json, sys; print(json.dumps(max((b["event"] for b in json.load(open(sys.argv[1]))["batches"]), key=lambda e: len(e.get("Records", [])))))' $< >$@
+
+$(ZIGBUILD):
+	@echo "Installing cargo-zigbuild and zig for the package."
+	python3 -m venv $(PACKAGE_VENV)
+	$(PACKAGE_VENV)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: cargo-zigbuild==0.24.1 ziglang==0.17.1
+
+# The aggregator that Weir is measured against, from its wheel.
+AGGREGATOR_VENV := target/venv-aggregator
+AGGREGATOR := $(AGGREGATOR_VENV)/bin/zae-limiter
+
+bench-lambda: package-$(HOST_ARCHITECTURE) $(AGGREGATOR) ## Measure cold start, invocations and memory beside the Python aggregator
+	$(MAKE) --no-print-directory package-slim
+	$(CARGO) bench -p weir-tests --bench cold_start -- $(BENCH)
+
+$(AGGREGATOR):
+	@echo "Installing the Python aggregator to measure against."
+	python3 -m venv $(AGGREGATOR_VENV)
+	$(AGGREGATOR_VENV)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: zae-limiter==0.10.3 boto3
