@@ -295,14 +295,10 @@ async fn two_hundred_invocations_in_a_row_take_no_more_memory() {
         assert_eq!(answered.failures(), Some(Vec::new()), "{answered:?}");
     }
     let end = function.program().resident_kib();
-    println!(
-        "{after_warm_up} KiB after {WARM_UP} invocations, {end} KiB after {INVOCATIONS}; later events: {} KiB",
-        later_bytes / 1024
-    );
     assert!(later_bytes / 1024 > 5 * BOUND_KIB, "{later_bytes}");
     assert!(
         end < after_warm_up + BOUND_KIB,
-        "{after_warm_up} KiB, {end} KiB"
+        "{after_warm_up} KiB after {WARM_UP} invocations, {end} KiB after {INVOCATIONS}"
     );
     let uses = i64::from(INVOCATIONS * RECORDS / 10);
     let entities = (0..10).map(|entity| (format!("entity-{entity}"), uses));

@@ -42,11 +42,14 @@ impl Visit for Fields {
     }
 }
 
-/// What was seen: spans of batches, and for each of the library's lines the span that it was said in.
+/// One of the library's lines: its message, and the batch's span that it was said in.
+type Line = (String, Option<Fields>);
+
+/// What was seen.
 #[derive(Clone, Debug, Default)]
 struct Seen {
     spans: Arc<Mutex<Vec<Fields>>>,
-    lines: Arc<Mutex<Vec<(String, Option<Fields>)>>>,
+    lines: Arc<Mutex<Vec<Line>>>,
 }
 
 impl Seen {
