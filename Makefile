@@ -84,7 +84,7 @@ $(MISBEHAVING): $(wildcard tests/components/misbehaving/src/*.rs) tests/componen
 	$(build_component)
 
 # Fails where a test wants it to, in the midst of exchanging components.
-$(FAULTY): $(wildcard tests/components/faulty/src/*.rs) tests/components/faulty/Cargo.toml $(GUEST_SOURCES) | wasm-toolchain
+$(FAULTY): $(wildcard tests/components/faulty/src/*.rs) tests/components/faulty/Cargo.toml tests/components/misbehaving/src/endless.rs $(GUEST_SOURCES) | wasm-toolchain
 	$(build_component)
 
 # The example of docs/writing-a-component.md, which is built on the real one.

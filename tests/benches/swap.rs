@@ -11,7 +11,6 @@ use std::{
 use weir::{
     batch::Processor,
     logic::{Limits, Role, Runtime, Supply, Switch},
-    settings::Origin,
 };
 use weir_tests::{
     record,
@@ -37,19 +36,7 @@ async fn main() {
     let stage = Stage::start().await;
     let target = stage.target();
     let s3 = target.s3.clone();
-    let put = async |component: Vec<u8>| {
-        let request = s3.put_object().bucket(stage::BUCKET).key("logic.wasm");
-        request
-            .body(component.into())
-            .send()
-            .await
-            .expect("it is stored");
-    };
-    put(versions::real()).await;
-    let origin = Origin::S3 {
-        bucket: stage::BUCKET.into(),
-        key: "logic.wasm".into(),
-    };
+    let origin = stage.store("logic.wasm", versions::real()).await;
     let runtime = Runtime::new(LIMITS).expect("an engine");
     let supply = Supply {
         role: Role::Logic,
@@ -82,7 +69,8 @@ async fn main() {
             calm.push(batch().await);
         }
         let before = processor.logic().digest();
-        put(versions::noted(versions::real(), note)).await;
+        let new = versions::noted(versions::real(), note);
+        stage.store("logic.wasm", new).await;
         let stored = Instant::now();
         loop {
             let is_new = processor.logic().digest() != before;

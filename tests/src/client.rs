@@ -6,7 +6,6 @@ use serde_json::Value;
 use std::{
     collections::BTreeMap,
     env,
-    ffi::OsString,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
@@ -173,7 +172,7 @@ impl Client {
             .arg(folder().join(driver))
             .args(arguments)
             .env_clear()
-            .env("PATH", env::var_os("PATH").unwrap_or_else(OsString::new))
+            .env("PATH", env::var_os("PATH").unwrap_or_default())
             // Byte code would be written beside the drivers.
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .envs(self.variables.iter().map(|(name, value)| (name, value)));

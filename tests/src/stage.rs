@@ -15,7 +15,7 @@ use weir::{
     batch::{Delivery, Outcome},
     contract::Window,
     local::LocalDynamoDb,
-    settings::{Arguments, Settings},
+    settings::{Arguments, Origin, Settings},
 };
 
 /// The bucket's name.
@@ -85,6 +85,18 @@ impl Stage {
     /// What the bucket holds under a prefix, by key.
     pub async fn objects(&self, prefix: &str) -> BTreeMap<String, Stored> {
         self.archive.objects(prefix).await
+    }
+
+    /// Stores a component in the bucket, and says where it is.
+    pub async fn store(&self, key: &str, component: Vec<u8>) -> Origin {
+        let client = self.archive.s3().s3_client();
+        let request = client.put_object().bucket(BUCKET).key(key);
+        let stored = request.body(component.into()).send().await;
+        stored.expect("the component is stored");
+        Origin::S3 {
+            bucket: BUCKET.into(),
+            key: key.into(),
+        }
     }
 
     /// The lines of all that is in quarantine, each with a record's JSON and the reason.

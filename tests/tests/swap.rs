@@ -184,24 +184,13 @@ async fn a_new_object_takes_over_as_well() {
     let stage = Stage::start().await;
     let target = stage.target();
     let s3 = target.s3.clone();
-    let put = async |component: Vec<u8>| {
-        let request = s3.put_object().bucket(stage::BUCKET).key("logic/weir.wasm");
-        request
-            .body(component.into())
-            .send()
-            .await
-            .expect("it is stored");
-    };
-    put(versions::real()).await;
-    let origin = Origin::S3 {
-        bucket: stage::BUCKET.into(),
-        key: "logic/weir.wasm".into(),
-    };
+    let key = "logic/weir.wasm";
+    let origin = stage.store(key, versions::real()).await;
     let switch = open(&origin, None, None, &s3).await.expect("it begins");
     let processor = Processor::new(switch, target, stage::settings());
     process(&processor, &[consumption(1, "ann", 1)]).await;
     let new = versions::faulty(Fault::None);
-    put(new.clone()).await;
+    stage.store(key, new.clone()).await;
     let mut exchanged = 0;
     for _ in 0..LOOKS {
         let outcome = process(&processor, &[]).await;

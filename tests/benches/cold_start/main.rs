@@ -1,5 +1,5 @@
 //! How the packaged function starts and works beside the Python aggregator: time to the first poll of Lambda's
-//! Runtime API, the first invocation and later ones, and peak memory.
+//! Runtime API, the first invocation and later ones, processor time, and peak memory.
 //!
 //! `make bench-lambda` runs it. Every function is a process of its own, started anew for each round; within a
 //! round the functions take turns, so that what else the machine does meets them all alike. They get equal events
@@ -61,6 +61,8 @@ struct Run {
     first: Duration,
     /// Each invocation after it.
     later: Vec<Duration>,
+    /// Processor time of the process for all invocations, shared out among them.
+    processor: Duration,
     /// The most memory that was resident, in KiB.
     peak: u64,
 }
@@ -70,6 +72,7 @@ struct Medians {
     start: Duration,
     first: Duration,
     later: Duration,
+    processor: Duration,
     peak: u64,
 }
 
@@ -95,7 +98,10 @@ async fn measure(arguments: &Arguments) {
             }
         }
     }
-    let rows: Vec<_> = functions.iter().zip(runs.iter().map(medians)).collect();
+    let rows: Vec<_> = functions
+        .iter()
+        .zip(runs.iter().map(|runs| medians(runs)))
+        .collect();
     if arguments.json {
         print_json(&rows);
     } else {
@@ -173,7 +179,7 @@ async fn run(function: &Function, server: &Server, endpoint: &str, later: usize)
     let begin = Instant::now();
     let process = Process::start(function, &api, endpoint, &table);
     let start = api.polled().await - begin;
-    let mut times = Vec::new();
+    let (mut times, idle) = (Vec::new(), process.processor());
     for number in 0..=later {
         let (time, response) = api.invoke(event(&mut buckets, number)).await;
         expect_success(function, &response);
@@ -183,6 +189,7 @@ async fn run(function: &Function, server: &Server, endpoint: &str, later: usize)
     let run = Run {
         start,
         first: times.remove(0),
+        processor: (process.processor() - idle) / (later as u32 + 1),
         later: times,
         peak: process.peak(),
     };
@@ -274,6 +281,19 @@ impl Process {
         Self(process.unwrap_or_else(|error| panic!("{} does not start: {error}", function.name)))
     }
 
+    /// The processor time that all its threads have had, to a hundredth of a second.
+    fn processor(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()));
+        let stat = stat.expect("Linux tells of its processes");
+        // Behind the name, which stands in brackets, the 12th and the 13th: in the program, and in the kernel for it.
+        let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks
+            .map(|ticks| ticks.parse::<u64>().expect("a number of ticks"))
+            .sum();
+        Duration::from_millis(ticks * 10)
+    }
+
     /// The most memory that was resident, in KiB.
     fn peak(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()));
@@ -294,11 +314,12 @@ impl Drop for Process {
     }
 }
 
-fn medians(runs: &Vec<Run>) -> Medians {
+fn medians(runs: &[Run]) -> Medians {
     Medians {
         start: median(runs.iter().map(|run| run.start)),
         first: median(runs.iter().map(|run| run.first)),
         later: median(runs.iter().flat_map(|run| run.later.iter().copied())),
+        processor: median(runs.iter().map(|run| run.processor)),
         peak: median(runs.iter().map(|run| run.peak)),
     }
 }
@@ -317,11 +338,12 @@ fn milliseconds(time: Duration) -> f64 {
 
 impl Medians {
     /// What the columns show, in milliseconds and MiB.
-    fn columns(&self) -> [f64; 4] {
+    fn columns(&self) -> [f64; 5] {
         [
             milliseconds(self.start),
             milliseconds(self.first),
             milliseconds(self.later),
+            milliseconds(self.processor),
             self.peak as f64 / 1024.0,
         ]
     }
@@ -336,30 +358,38 @@ fn print_table(rows: &[(&Function, Medians)], arguments: &Arguments) {
         "\n{} rounds, each function a new process in each; medians. In brackets: the share of Python's.\n",
         arguments.rounds
     );
-    println!(
-        "{:<26}{:>20}{:>22}{:>22}{:>22}",
-        "", "start to first poll", "first invocation", "later invocations", "peak memory"
-    );
+    let line = |name: &str, cells: [String; 5]| {
+        let [start, first, later, processor, peak] = cells;
+        println!("{name:<26}{start:>20}{first:>20}{later:>20}{processor:>26}{peak:>18}");
+    };
+    let heads = [
+        "start to first poll",
+        "first invocation",
+        "later invocations",
+        "processor per invocation",
+        "peak memory",
+    ];
+    line("", heads.map(str::to_owned));
     let python = rows[0].1.columns();
     for (function, medians) in rows {
         let columns = medians.columns();
-        let cell = |at: usize, unit: &str| {
-            let share = columns[at] / python[at];
-            format!("{:.1} {unit} ({share:.2})", columns[at])
-        };
-        println!(
-            "{:<26}{:>20}{:>22}{:>22}{:>22}",
+        line(
             function.name,
-            cell(0, "ms"),
-            cell(1, "ms"),
-            cell(2, "ms"),
-            cell(3, "MiB")
+            std::array::from_fn(|at| {
+                let unit = if at == 4 { "MiB" } else { "ms" };
+                format!(
+                    "{:.1} {unit} ({:.2})",
+                    columns[at],
+                    columns[at] / python[at]
+                )
+            }),
         );
     }
     println!(
         "\nStart: from before the process is made to its first GET of an invocation. Invocation: from the event's\n\
          delivery to the whole answer, {RECORDS} records of {BUCKETS} buckets, with the embedded DynamoDB's share of the time;\n\
-         {} after the first. Peak: VmHWM of the process after all of them. Files are in the page cache.",
+         {} after the first. Processor: user and system time of the process alone, all invocations together.\n\
+         Peak: VmHWM of the process after all of them. Files are in the page cache.",
         arguments.later
     );
 }
@@ -370,11 +400,12 @@ fn print_table(rows: &[(&Function, Medians)], arguments: &Arguments) {
 )]
 fn print_json(rows: &[(&Function, Medians)]) {
     for (function, medians) in rows {
-        let [start, first, later, peak] = medians.columns();
+        let [start, first, later, processor, peak] = medians.columns();
         println!(
             "{}",
             serde_json::json!({
-                "function": function.name, "start_ms": start, "first_ms": first, "later_ms": later, "peak_mib": peak,
+                "function": function.name, "start_ms": start, "first_ms": first, "later_ms": later,
+                "processor_ms": processor, "peak_mib": peak,
             })
         );
     }

@@ -7,7 +7,12 @@ extern crate alloc;
 
 pub mod fault;
 
+/// The same as of the component that misbehaves.
+#[path = "../../misbehaving/src/endless.rs"]
+mod endless;
+
 use alloc::vec::Vec;
+use endless::{run_for_ever, take_all_memory};
 use fault::{Fault, HEAD, PLACE};
 use weir_logic::{
     Batch, Compression, Description, OnConflict, Operation, Plan, PlanError, Purpose, PutObject,
@@ -71,18 +76,6 @@ fn is_spared(event: &[u8]) -> bool {
         sum.wrapping_mul(31).wrapping_add(u32::from(*byte))
     });
     sum & 0x1000 != 0
-}
-
-fn run_for_ever() -> ! {
-    loop {
-        core::hint::spin_loop();
-    }
-}
-
-fn take_all_memory() -> ! {
-    loop {
-        core::mem::forget(core::hint::black_box(Vec::<u8>::with_capacity(1 << 20)));
-    }
 }
 
 /// An object where none may be.

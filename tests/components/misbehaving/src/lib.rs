@@ -10,6 +10,7 @@
 
 extern crate alloc;
 
+mod endless;
 pub mod misdeed;
 
 /// What a component without a standard library has to bring along: the same as the real one.
@@ -34,6 +35,7 @@ use alloc::{string::String, vec::Vec};
 use contract::exports::weir::aggregator::logic::{
     Batch, BatchPlan, Description, Guest, PlanError, Settings, Tally,
 };
+use endless::{run_for_ever, take_all_memory};
 use misdeed::{BEHAVE, Misdeed, POISON};
 
 /// What comes before a record's sequence number in compact JSON.
@@ -102,17 +104,5 @@ fn harmless(event: &str) -> BatchPlan {
             duplicates: 0,
             events: 0,
         },
-    }
-}
-
-fn run_for_ever() -> ! {
-    loop {
-        core::hint::spin_loop();
-    }
-}
-
-fn take_all_memory() -> ! {
-    loop {
-        core::mem::forget(core::hint::black_box(Vec::<u8>::with_capacity(1 << 20)));
     }
 }
