@@ -100,8 +100,8 @@ impl Prediction {
         prediction
     }
 
-    /// The corrections that account for this attribute of this item, or, without attribute, for there being such an
-    /// item, or none. None where it should be as the Python aggregator leaves it.
+    /// The corrections that account for a difference from what the Python aggregator leaves: of this attribute of this
+    /// item or, without attribute, between an item and none. Empty where there should be no difference.
     pub fn causes(&self, key: &ItemKey, attribute: Option<&str>) -> BTreeSet<&'static str> {
         let place = (key.clone(), attribute.map(str::to_owned));
         self.causes.get(&place).cloned().unwrap_or_default()
@@ -119,9 +119,9 @@ impl Prediction {
         let entity_key = format!("{prefix}ENTITY#{}", change.entity);
         for delta in change.deltas() {
             for (window, suffix) in WINDOWS {
-                let start = start(window, change.created);
+                let start = window_start(window, change.created);
                 let sort_key = format!("#USAGE#{}#{start}", change.resource);
-                let before = self::start(window, number(change.new, "rf").unwrap_or(0));
+                let before = window_start(window, number(change.new, "rf").unwrap_or(0));
                 let python = (
                     entity_key.clone(),
                     format!("#USAGE#{}#{before}", change.resource),
@@ -423,7 +423,7 @@ fn clone(change: &Change<'_>, key: &ItemKey, shard: i64, count: i64) -> Map<Stri
 }
 
 /// The start of the window in which that time lies.
-fn start(window: &str, milliseconds: i64) -> String {
+fn window_start(window: &str, milliseconds: i64) -> String {
     let hours = milliseconds.div_euclid(3_600_000);
     let (days, hour) = match window {
         "hourly" => (hours.div_euclid(24), hours.rem_euclid(24)),
@@ -473,9 +473,12 @@ mod tests {
     #[test]
     fn windows_start_where_the_calendar_says() {
         let time = 1_709_210_096_789;
-        assert_eq!(start("hourly", time), "2024-02-29T12:00:00Z");
-        assert_eq!(start("daily", time), "2024-02-29T00:00:00Z");
-        assert_eq!(start("daily", 0), "1970-01-01T00:00:00Z");
-        assert_eq!(start("daily", 1_735_689_599_999), "2024-12-31T00:00:00Z");
+        assert_eq!(window_start("hourly", time), "2024-02-29T12:00:00Z");
+        assert_eq!(window_start("daily", time), "2024-02-29T00:00:00Z");
+        assert_eq!(window_start("daily", 0), "1970-01-01T00:00:00Z");
+        assert_eq!(
+            window_start("daily", 1_735_689_599_999),
+            "2024-12-31T00:00:00Z"
+        );
     }
 }
