@@ -465,6 +465,8 @@ async fn run_local(local: &Local, out: &mut dyn Write) -> anyhow::Result<ExitCod
         ("AWS_DEFAULT_REGION", local::REGION),
         ("AWS_ACCESS_KEY_ID", local::ACCESS_KEY_ID),
         ("AWS_SECRET_ACCESS_KEY", local::SECRET_ACCESS_KEY),
+        // For what clients ask of other services: a refusal at once, and nothing that leaves this machine.
+        ("AWS_ENDPOINT_URL", dynamodb.endpoint()),
         ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.endpoint()),
         ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", dynamodb.endpoint()),
         ("AWS_ENDPOINT_URL_S3", s3.endpoint()),
