@@ -9,8 +9,9 @@ use std::{
     fmt,
     io::{self, Write},
     mem,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
 };
+use tracing::Dispatch;
 use weir::{contract::Level, telemetry};
 
 /// What the names of Weir's own loggers begin with; other lines are those of libraries.
@@ -94,6 +95,7 @@ impl<'de> Deserialize<'de> for Line {
 /// thread's runtime, as `#[tokio::test]` makes it.
 pub async fn captured<T>(level: Level, work: impl Future<Output = T>) -> (T, Vec<Line>) {
     let written = Written::default();
+    keep_another_subscriber();
     let subscriber = telemetry::subscriber(level, written.clone());
     let guard = tracing::subscriber::set_default(subscriber);
     let result = work.await;
@@ -105,6 +107,16 @@ pub async fn captured<T>(level: Level, work: impl Future<Output = T>) -> (T, Vec
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")));
     let lines = lines.filter(|line: &Line| line.text("logger").starts_with(LOGGERS));
     (result, lines.collect())
+}
+
+/// Has one subscriber more for as long as the program runs.
+///
+/// While there is just one, `tracing` asks the thread that comes first to the place of a line whether anybody wants
+/// it, and remembers the answer for all. Another test's thread has no subscriber, and the lines of this one's are lost.
+fn keep_another_subscriber() {
+    static OTHER: LazyLock<Dispatch> =
+        LazyLock::new(|| Dispatch::new(telemetry::subscriber(Level::Error, io::sink())));
+    LazyLock::force(&OTHER);
 }
 
 /// Keeps what is written to it.
