@@ -110,6 +110,12 @@ fn limits(component: &Component) -> Limits {
     }
 }
 
+/// The place that an argument names.
+fn place(text: &str) -> anyhow::Result<Origin> {
+    settings::origin(text)
+        .with_context(|| format!("`{text}` is no place: name a file, or s3://bucket/key"))
+}
+
 /// The component at a place, to be used once or twice.
 async fn logic(origin: &Origin, settings: &Component) -> anyhow::Result<Logic> {
     let limits = limits(settings);
@@ -177,8 +183,6 @@ async fn run_diff(arguments: &Diff, out: &mut dyn Write) -> anyhow::Result<ExitC
         sha256: None,
         ..settings.component
     };
-    let place =
-        |text: &str| settings::origin(text).context("a component is a path, or s3://bucket/key");
     let old = logic(&place(&arguments.old)?, &component).await?;
     let new = logic(&place(&arguments.new)?, &component).await?;
     let mut is_same = true;
@@ -338,8 +342,11 @@ async fn run_apply(apply: Apply, out: &mut dyn Write) -> anyhow::Result<ExitCode
 
 async fn run_inspect(inspect: &Inspect, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let settings = Arguments::default().validate()?.component;
-    let origin = inspect.file.as_deref().and_then(settings::origin);
-    let logic = logic(origin.as_ref().unwrap_or(&settings.origin), &settings).await?;
+    let origin = match &inspect.file {
+        Some(text) => place(text)?,
+        None => settings.origin.clone(),
+    };
+    let logic = logic(&origin, &settings).await?;
     let description = logic.description();
     if inspect.json {
         let json = serde_json::json!({
@@ -503,6 +510,10 @@ async fn run_local(local: &Local, out: &mut dyn Write) -> anyhow::Result<ExitCod
 }
 
 async fn run_lambda(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(
+        settings::is_lambda(),
+        "this is not AWS Lambda: AWS_LAMBDA_RUNTIME_API is not set. To follow a table's stream elsewhere, use `weir worker`"
+    );
     let mut settings = arguments.validate()?;
     settings.metrics = settings.metrics.or(Some(Metrics::Emf));
     start_log(arguments, &settings, io::stdout());

@@ -582,6 +582,33 @@ async fn the_demo_ends_well_and_repeats_its_figures_with_its_seed() {
     }
 }
 
+#[tokio::test]
+async fn a_place_that_is_none_is_named() {
+    let commands: [&[&str]; 2] = [
+        &["inspect", "s3://bucket"],
+        &["diff", "s3://", "new.wasm", "event.json"],
+    ];
+    for command in commands {
+        let ended = weir(command).run().await;
+        assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{ended:?}");
+        let expected = format!(
+            "`{}` is no place: name a file, or s3://bucket/key",
+            command[1]
+        );
+        assert!(complaint(&ended).ends_with(&expected), "{ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn outside_of_lambda_its_command_says_what_to_use() {
+    let ended = weir(["lambda"]).run().await;
+    assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{ended:?}");
+    assert!(
+        complaint(&ended).ends_with("use `weir worker`"),
+        "{ended:?}"
+    );
+}
+
 // ------------------------------------------------------------------------------------------------- local
 
 #[tokio::test]
