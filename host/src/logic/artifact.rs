@@ -7,7 +7,9 @@
 //! made of and the digest of the artifact, because the engine would run a file with a flipped bit. The file is read,
 //! checked and then copied into memory that can be executed; it is not mapped, so what was checked is what runs.
 
-use super::{LogicError, engine::Runtime, hex, one_line};
+#[cfg(feature = "compiler")]
+use super::LogicError;
+use super::{engine::Runtime, hex, one_line};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{

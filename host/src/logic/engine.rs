@@ -85,6 +85,9 @@ fn pooled(memory: usize) -> Result<Engine, LogicError> {
         .table_elements(TABLE_ELEMENTS)
         .max_memory_size(memory)
         .linear_memory_keep_resident(RESIDENT.min(memory));
+    // Stacks for components that can wait; by default a thousand are reserved, at the cost of the start.
+    #[cfg(feature = "wasi")]
+    pool.total_stacks(instances);
     let mut config = engine_config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config).or_else(|error| {
