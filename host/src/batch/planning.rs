@@ -3,23 +3,21 @@
 use super::{BatchError, Delivery, Line, Part, Processor, Progress, micros};
 use crate::{
     apply::policy,
-    contract::{Batch, Level, Plan, Scope, StoredItem},
+    contract::{Batch, Level, Plan, Scope, Settings, StoredItem},
     event::Records,
     logic::{Logic, LogicError},
     telemetry::Fields,
 };
-use std::{ops::Range, time::Instant};
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 impl Processor {
     /// Passes a new component that plans ordinary records, within policy.
     pub(super) fn vet(&self) -> impl FnOnce(&Logic) -> Result<(), String> + Send + 'static {
         let settings = self.settings.logic.clone();
-        move |logic| {
-            let plan = logic
-                .probe(&settings, logic.limits().timeout)
-                .map_err(|error| format!("it cannot plan ordinary records: {error}"))?;
-            policy::check(&plan).map_err(|breach| breach.to_string())
-        }
+        move |logic| try_out(logic, &settings, logic.limits().timeout)
     }
 
     /// Plans the whole batch. Where the component cannot and the one before it can, it is at fault and given up.
@@ -96,8 +94,8 @@ impl Processor {
         let remaining = delivery
             .deadline
             .saturating_duration_since(tokio::time::Instant::now());
-        match tokio::task::spawn_blocking(move || logic.probe(&settings, remaining)).await {
-            Ok(Ok(plan)) if policy::check(&plan).is_ok() => Ok(()),
+        match tokio::task::spawn_blocking(move || try_out(&logic, &settings, remaining)).await {
+            Ok(Ok(())) => Ok(()),
             _ => Err(error),
         }
     }
@@ -153,6 +151,14 @@ impl Processor {
         }
         Ok(())
     }
+}
+
+/// Passes if a component plans ordinary records, within policy; else says why not.
+fn try_out(logic: &Logic, settings: &Settings, remaining: Duration) -> Result<(), String> {
+    let plan = logic
+        .probe(settings, remaining)
+        .map_err(|error| format!("it cannot plan ordinary records: {error}"))?;
+    policy::check(&plan).map_err(|breach| breach.to_string())
 }
 
 /// What the component is given of a part.
