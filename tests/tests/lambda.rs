@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time;
 use weir_tests::{
     built,
-    emulator::{Answered, Emulator, function},
+    emulator::{Answered, Emulator, Function, function},
     misbehaving::{self, Misdeed},
     proxy::{ALWAYS, Fault, Proxy},
     record::{self, Record},
@@ -21,6 +21,12 @@ const GLANCE: Duration = Duration::from_millis(10);
 
 async fn start(stage: &Stage) -> Emulator {
     function().on(stage).start().await
+}
+
+/// A function whose way to the table a test can disturb.
+fn behind(dynamodb: &Proxy, stage: &Stage) -> Function {
+    let way = dynamodb.endpoint();
+    function().on(stage).with("AWS_ENDPOINT_URL_DYNAMODB", way)
 }
 
 async fn deliver(function: &Emulator, records: &[Record]) -> Answered {
@@ -194,12 +200,7 @@ async fn six_megabytes_are_one_batch() {
 async fn what_cannot_be_written_in_time_is_reported_before_the_time_is_over() {
     let stage = Stage::start().await;
     let dynamodb = Proxy::start(stage.dynamodb()).await;
-    let function = function()
-        .on(&stage)
-        .with("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.endpoint())
-        .seconds(4)
-        .start()
-        .await;
+    let function = behind(&dynamodb, &stage).seconds(4).start().await;
     // The write is made; the answer comes when nobody waits any more.
     let slow = Fault::LateResponse(Duration::from_secs(8));
     dynamodb.inject(slow, ALWAYS, &["UpdateItem", "ENTITY#bob"]);
@@ -224,11 +225,7 @@ async fn what_cannot_be_written_in_time_is_reported_before_the_time_is_over() {
 async fn a_function_that_is_killed_in_the_middle_starts_again_and_counts_the_batch_once() {
     let stage = Stage::start().await;
     let dynamodb = Proxy::start(stage.dynamodb()).await;
-    let function = function()
-        .on(&stage)
-        .with("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.endpoint())
-        .start()
-        .await;
+    let function = behind(&dynamodb, &stage).start().await;
     let slow = Fault::LateResponse(Duration::from_secs(5));
     dynamodb.inject(slow, 1, &["UpdateItem", "ENTITY#bob"]);
     let records = [consumption(1, "ann", 3), consumption(2, "bob", 4)];
@@ -329,11 +326,7 @@ async fn sigterm_ends_the_function_with_a_last_line_of_totals() {
 async fn sigterm_lets_the_batch_in_hand_be_finished() {
     let stage = Stage::start().await;
     let dynamodb = Proxy::start(stage.dynamodb()).await;
-    let function = function()
-        .on(&stage)
-        .with("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.endpoint())
-        .start()
-        .await;
+    let function = behind(&dynamodb, &stage).start().await;
     let slow = Fault::LateResponse(Duration::from_secs(1));
     dynamodb.inject(slow, 1, &["UpdateItem"]);
     let terminated = async {
