@@ -30,6 +30,10 @@ const OPERATION: &str = "x-amz-target";
 pub enum Fault {
     /// The service does nothing, and answers with this status and error code.
     Refused(u16, &'static str),
+    /// The same, with this message.
+    Explained(u16, &'static str, &'static str),
+    /// The service does nothing, and the answer is this status and body, whatever the protocol asks for.
+    Answered(u16, &'static str),
     /// The connection ends before the service sees the request.
     LostRequest,
     /// The service does what is asked; the connection ends before it can say so.
@@ -149,7 +153,14 @@ async fn answer(script: Arc<Script>, request: Request<Incoming>) -> Result<Answe
     let request = Request::from_parts(head, Full::new(body));
     match script.fault(&text) {
         None => script.pass_on(request).await,
-        Some(Fault::Refused(status, code)) => refusal(status, code, is_dynamodb),
+        Some(Fault::Refused(status, code)) => refusal(status, code, "as asked", is_dynamodb),
+        Some(Fault::Explained(status, code, message)) => {
+            refusal(status, code, message, is_dynamodb)
+        }
+        Some(Fault::Answered(status, body)) => Ok(Response::builder()
+            .status(status)
+            .header("content-type", "application/x-amz-json-1.0")
+            .body(Full::new(body.into()))?),
         Some(Fault::LostRequest) => Err("the request is lost, as asked".into()),
         Some(Fault::LostResponse) => {
             script.pass_on(request).await?;
@@ -164,18 +175,17 @@ async fn answer(script: Arc<Script>, request: Request<Incoming>) -> Result<Answe
 }
 
 /// An error as the service would word it.
-fn refusal(status: u16, code: &str, is_dynamodb: bool) -> Result<Answer, Broken> {
+fn refusal(status: u16, code: &str, message: &str, is_dynamodb: bool) -> Result<Answer, Broken> {
     let (kind, text) = if is_dynamodb {
-        (
-            "application/x-amz-json-1.0",
-            format!(
-                r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"as asked"}}"#
-            ),
-        )
+        let error = serde_json::json!({
+            "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"),
+            "message": message,
+        });
+        ("application/x-amz-json-1.0", error.to_string())
     } else {
         (
             "application/xml",
-            format!("<Error><Code>{code}</Code><Message>as asked</Message></Error>"),
+            format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>"),
         )
     };
     let answer = Response::builder()
