@@ -9,7 +9,9 @@ mod lineage;
 
 use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 pub use filter::{DEFAULT_PATTERNS, Filter, FilterError, MAXIMUM_PATTERN_LENGTH, default_filters};
-pub use lineage::{Lineage, ShardDescription};
+pub use lineage::{LISTS_TO_BELIEVE, Lineage, ShardDescription, ShardState};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type EpochMillis = u64;
@@ -181,8 +183,24 @@ struct Envelope {
 struct Position {
     #[serde(rename = "SequenceNumber")]
     sequence_number: String,
+    /// Whatever it is: a record is not refused for its time.
     #[serde(rename = "ApproximateCreationDateTime")]
-    created_seconds: Option<f64>,
+    created: Option<Box<RawValue>>,
+}
+
+/// The earliest and the latest creation time that is taken for one, in seconds: the years 2000 to 2099.
+const PLAUSIBLE_SECONDS: Range<f64> = 946_684_800.0..4_102_444_800.0;
+
+/// The time that a JSON value says, as a number or as text. DynamoDB gives seconds; other units are told by their
+/// size. What is no plausible time is none.
+fn time(json: &RawValue) -> Option<EpochMillis> {
+    let number: f64 = json.get().trim_matches('"').trim().parse().ok()?;
+    let units = [1.0, 1e3, 1e6, 1e9];
+    let seconds = units
+        .map(|unit| number / unit)
+        .into_iter()
+        .find(|seconds| PLAUSIBLE_SECONDS.contains(seconds))?;
+    Some((seconds * 1000.0).round() as EpochMillis)
 }
 
 impl StreamRecord {
@@ -198,9 +216,7 @@ impl StreamRecord {
             })?;
         Ok(Self {
             sequence_number: dynamodb.sequence_number,
-            created: dynamodb
-                .created_seconds
-                .map(|seconds| (seconds * 1000.0).round() as EpochMillis),
+            created: dynamodb.created.as_deref().and_then(time),
             json,
         })
     }
@@ -215,7 +231,7 @@ impl StreamRecord {
         &self.sequence_number
     }
 
-    /// Its ApproximateCreationDateTime, where it has one.
+    /// Its ApproximateCreationDateTime, where it has one that can be understood.
     pub fn created(&self) -> Option<EpochMillis> {
         self.created
     }
@@ -371,6 +387,19 @@ pub enum DiscardReason {
     RetriesExhausted,
     /// Older than [`Rules::maximum_record_age`].
     RecordTooOld,
+    /// Delivered, and done but for usage that was refused as counted before, which it may not have been: the
+    /// records are those of a shard that was read again after the shards that continue it.
+    RefusedAsCounted,
+}
+
+impl fmt::Display for DiscardReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RetriesExhausted => "RetriesExhausted",
+            Self::RecordTooOld => "RecordTooOld",
+            Self::RefusedAsCounted => "RefusedAsCounted",
+        })
+    }
 }
 
 /// One shard of a stream: records go in, batches come out, strictly in order and one at a time.
@@ -787,6 +816,46 @@ mod tests {
             format!(r#"{{"Records":[{text},{text}]}}"#).into_bytes()
         );
         assert_eq!(event::<StreamRecord>(&[]), br#"{"Records":[]}"#);
+    }
+
+    #[test]
+    fn the_unit_of_a_creation_time_is_told_by_its_size_and_what_is_no_time_is_none() {
+        let some = Some(1_700_000_000_250);
+        for (json, created) in [
+            ("1700000000.25", some),
+            ("1700000000250", some),
+            ("1700000000250.0", some),
+            ("1700000000250000", some),
+            ("1700000000250000000", some),
+            ("1.70000000025e9", some),
+            (r#""1700000000.25""#, some),
+            ("946684800", Some(946_684_800_000)),
+            ("4102444799", Some(4_102_444_799_000)),
+            ("0", None),
+            ("-1700000000", None),
+            ("1e11", None),
+            ("1e400", None),
+            ("99999999999999999999999999", None),
+            (r#""NaN""#, None),
+            (r#""infinity""#, None),
+            (r#""2023-11-14T22:13:20Z""#, None),
+            (r#""""#, None),
+            ("null", None),
+            ("true", None),
+            ("[1700000000]", None),
+            (r#"{"N":"1700000000"}"#, None),
+        ] {
+            let text = format!(
+                r#"{{"dynamodb":{{"SequenceNumber":"7","ApproximateCreationDateTime":{json}}}}}"#
+            );
+            let record = StreamRecord::from_json(RawValue::from_string(text).unwrap()).unwrap();
+            assert_eq!(record.created(), created, "{json}");
+            assert_eq!(
+                record.is_older_than(Duration::ZERO, CREATED + 1_000_000),
+                created.is_some_and(|created| created < CREATED + 1_000_000),
+                "{json}"
+            );
+        }
     }
 
     #[test]

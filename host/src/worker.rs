@@ -3,13 +3,24 @@
 //! The rules are in [`crate::source`]. Here is what they need: the calls to the stream, the clock, the
 //! checkpoint file and the on-failure file. Every shard is followed by a task of its own.
 //!
+//! No single answer of the stream is taken for a lasting fact: what would end the reading of a shard must be said
+//! again after a pause, and by DescribeStream as well. What stays odd ends the worker, not the shard.
+//!
 //! As with Lambda, a delivery can happen more than once, for instance after a crash between a batch and its
 //! checkpoint. No record is passed over, unless the stream itself dropped it before it was read.
 
+mod census;
+mod checkpoint;
+mod follower;
 mod ledger;
+mod trouble;
 pub mod wire;
 
-use ledger::{Ledger, Progress};
+use census::{Census, Growth, Listing};
+use checkpoint::Progress;
+use follower::{Follower, Pass, Position};
+use ledger::Ledger;
+use trouble::{REFUSALS, Trouble};
 
 use std::collections::BTreeSet;
 use std::io;
@@ -18,26 +29,31 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodbstreams::Client;
-use aws_sdk_dynamodbstreams::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodbstreams::operation::get_records::GetRecordsOutput;
-use aws_sdk_dynamodbstreams::types::{Shard, ShardIteratorType, StreamStatus};
+use aws_sdk_dynamodbstreams::config::retry::RetryConfig;
+use aws_sdk_dynamodbstreams::types::StreamViewType;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{self, Instant};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
-use crate::batch::{Delivery, Processor, margin};
-use crate::source::{
-    BatchInHand, Discarded, EpochMillis, Lineage, Next, Rules, RulesError, Settled,
-    ShardDescription, ShardSource, Verdict, pause_after,
-};
+use crate::batch::Processor;
+use crate::source::{EpochMillis, Lineage, Rules, RulesError, ShardSource, pause_after};
 
 /// The function name of every delivery.
 pub const FUNCTION_NAME: &str = "weir-worker";
 
 /// How often the stream is asked for new shards. It is also asked whenever a shard has ended.
 const SHARD_REFRESH: Duration = Duration::from_secs(10);
+
+/// How long to wait before the stream is asked again about what one answer says or lacks.
+const SECOND_LOOK: Duration = Duration::from_millis(500);
+
+/// How often the stream is asked for its shards at the start before the worker ends: for 13 s and the calls' time.
+const START_TRIES: u32 = 8;
+
+/// How many answers in a row must say that a stream is disabled.
+const ENDS_TO_BELIEVE: u32 = 2;
 
 /// How often idleness is looked at, where it ends the worker.
 const IDLE_CHECK: Duration = Duration::from_millis(50);
@@ -100,6 +116,17 @@ pub struct WorkerReport {
     pub records: u64,
     /// Records given up.
     pub discarded: u64,
+    /// Records of shards that were read again, with usage that was refused as counted before and may not have been.
+    pub refused: u64,
+    /// Shards that left the stream before they were read to their end.
+    pub gone: u64,
+}
+
+impl WorkerReport {
+    /// Whether there is something that may not have been counted.
+    pub fn has_losses(&self) -> bool {
+        self.discarded > 0 || self.refused > 0 || self.gone > 0
+    }
 }
 
 /// Why a worker stopped. Batches in hand were finished, and the checkpoint file is right.
@@ -118,6 +145,44 @@ pub enum WorkerError {
         /// What the service or the network said.
         reason: String,
     },
+    /// The stream's records do not have what usage is told by.
+    #[error(
+        "stream {stream_arn} has the view type {view_type}, so its records lack the images of items before and after a change, and usage cannot be told from them: the view type of a stream cannot be changed, so disable the table's stream and enable one with NEW_AND_OLD_IMAGES; what is used until then is in no stream"
+    )]
+    ViewType {
+        /// The stream.
+        stream_arn: String,
+        /// Its view type.
+        view_type: String,
+    },
+    /// The position in the checkpoint file is none of the shard.
+    #[error(
+        "the stream refuses the position {position} of shard {shard_id} in the checkpoint file {} ({reason}): correct it, or remove the shard's entry to have it read from its oldest record, which counts nothing twice", .path.display()
+    )]
+    BadPosition {
+        /// The file.
+        path: PathBuf,
+        /// The shard.
+        shard_id: String,
+        /// The sequence number.
+        position: String,
+        /// What the service said.
+        reason: String,
+    },
+    /// The stream says again and again that a shard has ended or is not there, and that it is open.
+    #[error(
+        "shard {shard_id} cannot be read on from {position}: {reason}, {tries} times in a row, while DescribeStream lists it as open. Nothing was noted as finished, and a worker that is started again goes on there. If it stays so, look at what serves the stream: its endpoint, or a proxy before it"
+    )]
+    Contradiction {
+        /// The shard.
+        shard_id: String,
+        /// Where it was to be read on.
+        position: String,
+        /// What reading it gave.
+        reason: String,
+        /// How often.
+        tries: u32,
+    },
     /// A record cannot be delivered in the form of a Lambda event.
     #[error("shard {shard_id} holds a record that cannot be delivered: {source}")]
     Record {
@@ -133,6 +198,12 @@ pub enum WorkerError {
         path: PathBuf,
         /// What the parser says.
         reason: serde_json::Error,
+    },
+    /// Another worker has the checkpoint file.
+    #[error("the checkpoint file {} is in use by another worker: end that one, or give this one a file of its own with --checkpoint", .path.display())]
+    CheckpointInUse {
+        /// The file.
+        path: PathBuf,
     },
     /// The checkpoint file cannot be read or written.
     #[error("the checkpoint file {} cannot be read or written ({source}): check its folder, its permissions and the free space", .path.display())]
@@ -170,8 +241,12 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<WorkerReport, WorkerError> {
     options.rules.check()?;
+    // One attempt for each call: the worker itself tries again, and says so.
+    let config = streams.config().to_builder();
+    let streams = Client::from_conf(config.retry_config(RetryConfig::disabled()).build());
     let shared = Arc::new(Shared {
-        streams: streams.clone(),
+        census: Census::new(streams.clone(), stream_arn),
+        streams,
         stream_arn: stream_arn.to_owned(),
         region: region.to_owned(),
         processor,
@@ -214,6 +289,7 @@ pub async fn interrupted() {
 /// What all tasks of a worker use.
 struct Shared {
     streams: Client,
+    census: Census,
     stream_arn: String,
     region: String,
     processor: Arc<Processor>,
@@ -255,25 +331,25 @@ struct Supervisor {
     at_latest: BTreeSet<String>,
     followers: JoinSet<Result<String, WorkerError>>,
     phase: watch::Sender<Phase>,
-}
-
-/// The shards that a stream has, and whether more can come.
-struct Listing {
-    shards: Vec<ShardDescription>,
-    growth: Growth,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Growth {
-    Possible,
-    Over,
+    /// When the stream last listed its shards.
+    listed_at: Instant,
+    /// Lists in a row that could not be had.
+    failures: u32,
+    /// Lists in a row that said that the stream is disabled.
+    ends: u32,
 }
 
 impl Supervisor {
     fn new(shared: Arc<Shared>) -> Self {
         let mut lineage = Lineage::default();
-        for shard_id in shared.ledger.finished() {
-            lineage.finish(&shard_id);
+        for (shard_id, progress) in shared.ledger.shards() {
+            match progress {
+                Progress::Ended { .. } => lineage.finish(&shard_id),
+                Progress::Finished => lineage.name(&shard_id),
+                Progress::After(_) | Progress::Again(_) | Progress::Since(_) => {
+                    lineage.resume(&shard_id);
+                }
+            }
         }
         Self {
             shared,
@@ -281,29 +357,32 @@ impl Supervisor {
             at_latest: BTreeSet::new(),
             followers: JoinSet::new(),
             phase: watch::Sender::new(Phase::Running),
+            listed_at: Instant::now(),
+            failures: 0,
+            ends: 0,
         }
     }
 
     /// Ends when there is nothing left to wait for, or with the first error.
     async fn supervise(&mut self) -> Result<(), WorkerError> {
-        let listing = self
-            .list()
-            .await
-            .map_err(|trouble| self.shared.lasting(trouble))?;
+        let listing = self.first_listing().await?;
         if self.shared.options.start == StartPosition::Latest && self.shared.ledger.is_new() {
-            self.begin_at_latest(&listing.shards)?;
+            // What one list lacks would be read from its beginning.
+            time::sleep(SECOND_LOOK).await;
+            let second = self.first_listing().await?;
+            self.begin_at_latest(&listing, &second)?;
         }
-        let mut growth = self.observe(listing)?;
-        let mut look_at = Instant::now() + SHARD_REFRESH;
+        self.observe(&listing)?;
+        let mut look_at = self.next_look();
         loop {
             self.start_followers();
-            if growth == Growth::Over && self.lineage.is_finished() {
+            if self.is_over() {
                 info!(stream_arn = %self.shared.stream_arn, "Stream is disabled and read to its end");
                 return Ok(());
             }
             let mut wake = look_at;
             if let Some(limit) = self.shared.options.stop_when_idle {
-                if self.shared.ledger.idle_for() >= limit {
+                if self.is_idle(limit, &mut look_at) {
                     return Ok(());
                 }
                 wake = look_at.min(Instant::now() + IDLE_CHECK);
@@ -312,19 +391,13 @@ impl Supervisor {
                 Some(ended) = self.followers.join_next() => {
                     let shard_id = ended.map_err(WorkerError::Crashed)??;
                     self.lineage.finish(&shard_id);
-                    look_at = Instant::now();
+                    look_at = self.soon();
                 }
                 () = time::sleep_until(wake) => {}
             }
             if Instant::now() >= look_at {
-                match self.list().await {
-                    Ok(listing) => growth = self.observe(listing)?,
-                    Err(trouble) if trouble.cause == Cause::Passing => {
-                        warn!(reason = %trouble.reason, "Stream could not be listed, trying again");
-                    }
-                    Err(trouble) => return Err(self.shared.lasting(trouble)),
-                }
-                look_at = Instant::now() + SHARD_REFRESH;
+                self.look().await?;
+                look_at = self.next_look();
             }
         }
     }
@@ -339,398 +412,167 @@ impl Supervisor {
         outcome
     }
 
-    async fn list(&self) -> Result<Listing, Trouble> {
-        let mut shards = Vec::new();
-        let mut after = None;
+    /// The shards at the start. What does not pass in a few seconds ends the worker: whoever started it is there.
+    async fn first_listing(&self) -> Result<Arc<Listing>, WorkerError> {
+        let mut tries = 1;
         loop {
-            let request = self
-                .shared
-                .streams
-                .describe_stream()
-                .stream_arn(&self.shared.stream_arn);
-            let page = request
-                .set_exclusive_start_shard_id(after)
-                .send()
-                .await
-                .map_err(|error| trouble(&error))?;
-            let Some(description) = page.stream_description else {
-                return Ok(Listing {
-                    shards,
-                    growth: Growth::Possible,
-                });
+            let trouble = match self.shared.census.list().await {
+                Ok(listing) => return self.viewed(listing),
+                Err(trouble) => trouble,
             };
-            shards.extend(description.shards().iter().filter_map(describe));
-            after = description.last_evaluated_shard_id;
-            if after.is_none() {
-                let growth = match description.stream_status {
-                    Some(StreamStatus::Disabled) => Growth::Over,
-                    _ => Growth::Possible,
-                };
-                return Ok(Listing { shards, growth });
+            let most = if trouble.is_refusal() {
+                REFUSALS
+            } else {
+                START_TRIES
+            };
+            if tries >= most {
+                return Err(self.shared.lasting(trouble));
+            }
+            warn!(attempt = %format_args!("{tries}/{most}"), reason = %trouble.reason, "Stream could not be listed, retrying");
+            time::sleep(pause_after(tries)).await;
+            tries += 1;
+        }
+    }
+
+    /// A list of a stream whose records tell of usage.
+    fn viewed(&self, listing: Arc<Listing>) -> Result<Arc<Listing>, WorkerError> {
+        match &listing.view {
+            Some(view) if *view != StreamViewType::NewAndOldImages => Err(WorkerError::ViewType {
+                stream_arn: self.shared.stream_arn.clone(),
+                view_type: view.as_str().to_owned(),
+            }),
+            _ => Ok(listing),
+        }
+    }
+
+    /// Asks for the shards again.
+    async fn look(&mut self) -> Result<(), WorkerError> {
+        match self.shared.census.list().await {
+            Ok(listing) => {
+                self.failures = 0;
+                self.observe(&listing)
+            }
+            Err(trouble) => {
+                self.failures = self.failures.saturating_add(1);
+                if trouble.is_refusal() && self.failures >= REFUSALS {
+                    return Err(self.shared.lasting(trouble));
+                }
+                warn!(attempt = self.failures, reason = %trouble.reason, "Stream could not be listed, retrying");
+                Ok(())
             }
         }
     }
 
+    /// When to ask for the shards again.
+    fn next_look(&self) -> Instant {
+        let is_ending = self.ends > 0 && self.lineage.is_finished();
+        match self.failures {
+            0 if self.lineage.is_in_doubt() || is_ending => self.soon(),
+            0 => Instant::now() + SHARD_REFRESH,
+            failures => Instant::now() + pause_after(failures),
+        }
+    }
+
+    /// As soon as another answer counts as another one.
+    fn soon(&self) -> Instant {
+        Instant::now().max(self.listed_at + SECOND_LOOK)
+    }
+
+    /// Whether the stream is disabled and read to its end.
+    fn is_over(&self) -> bool {
+        self.ends >= ENDS_TO_BELIEVE && self.lineage.is_finished() && !self.lineage.is_in_doubt()
+    }
+
+    /// Whether there was nothing for so long, and the stream has listed its shards meanwhile.
+    fn is_idle(&self, limit: Duration, look_at: &mut Instant) -> bool {
+        let idle = self.shared.ledger.idle_for();
+        if idle < limit || self.lineage.is_in_doubt() {
+            return false;
+        }
+        let is_listed_meanwhile = self.failures == 0 && self.listed_at.elapsed() < idle;
+        if !is_listed_meanwhile && self.failures == 0 {
+            *look_at = self.soon();
+        }
+        is_listed_meanwhile
+    }
+
     /// Shards that another one continues have only older records. The time noted for the others serves a run
-    /// that is started before anything of them is done.
-    fn begin_at_latest(&mut self, shards: &[ShardDescription]) -> Result<(), WorkerError> {
-        let continued: BTreeSet<&str> = shards
-            .iter()
+    /// that is started before anything of them is done, and an iterator that has to be taken anew.
+    fn begin_at_latest(&mut self, first: &Listing, second: &Listing) -> Result<(), WorkerError> {
+        let shards = || first.shards.iter().chain(&second.shards);
+        let continued: BTreeSet<&str> = shards()
             .filter_map(|shard| shard.parent.as_deref())
             .collect();
-        for shard in shards {
+        let now = epoch_millis();
+        for shard in shards() {
             if continued.contains(shard.id.as_str()) {
                 self.lineage.finish(&shard.id);
-                self.shared.ledger.note(&shard.id, Progress::Finished)?;
+                self.shared.ledger.finish(&shard.id, now)?;
             } else {
                 self.at_latest.insert(shard.id.clone());
-                self.shared
-                    .ledger
-                    .note(&shard.id, Progress::Since(epoch_millis()))?;
+                self.shared.ledger.note(&shard.id, Progress::Since(now))?;
             }
         }
         Ok(())
     }
 
-    fn observe(&mut self, listing: Listing) -> Result<Growth, WorkerError> {
-        self.lineage.observe(listing.shards);
-        self.shared
+    fn observe(&mut self, listing: &Listing) -> Result<(), WorkerError> {
+        self.listed_at = Instant::now();
+        self.ends = match listing.growth {
+            Growth::Over => self.ends.saturating_add(1),
+            Growth::Possible => 0,
+        };
+        self.lineage.observe(listing.shards.iter().cloned());
+        let lineage = &self.lineage;
+        let forgotten = self
+            .shared
             .ledger
-            .forget_unless(|shard_id| self.lineage.knows(shard_id))?;
-        Ok(listing.growth)
+            .forget(|shard_id| lineage.is_absent(shard_id), epoch_millis())?;
+        for shard_id in forgotten {
+            self.lineage.forget(&shard_id);
+        }
+        Ok(())
     }
 
     fn start_followers(&mut self) {
         for shard_id in self.lineage.start_ready() {
-            let (position, not_before) = match self.shared.ledger.progress(&shard_id) {
-                Some(Progress::After(sequence_number)) => (Position::After(sequence_number), None),
-                Some(Progress::Since(_)) if self.at_latest.remove(&shard_id) => {
-                    (Position::Latest, None)
+            let progress = self.shared.ledger.progress(&shard_id);
+            let pass = match progress {
+                Some(Progress::Finished | Progress::Again(_)) => self.pass_again(&shard_id),
+                _ => Pass::First,
+            };
+            let position = match progress {
+                Some(Progress::After(position) | Progress::Again(position)) => {
+                    Position::After(position)
                 }
-                Some(Progress::Since(time)) => (Position::TrimHorizon, Some(time)),
-                Some(Progress::Finished) | None => (Position::TrimHorizon, None),
+                Some(Progress::Since(time)) if self.at_latest.remove(&shard_id) => {
+                    Position::Latest(time)
+                }
+                Some(Progress::Since(time)) => Position::Since(time),
+                Some(Progress::Finished | Progress::Ended { .. }) | None => Position::TrimHorizon,
             };
             self.shared.ledger.begin(&shard_id);
-            let follower = Follower {
-                source: ShardSource::new(self.shared.options.rules.clone()),
-                shared: Arc::clone(&self.shared),
-                shard_id,
-                position,
-                not_before,
-                iterator: None,
-                troubles: 0,
-            };
+            let source = ShardSource::new(self.shared.options.rules.clone());
+            let follower =
+                Follower::new(Arc::clone(&self.shared), shard_id, source, pass, position);
             self.followers
                 .spawn(follower.follow(self.phase.subscribe()));
         }
     }
-}
 
-fn describe(shard: &Shard) -> Option<ShardDescription> {
-    Some(ShardDescription {
-        id: shard.shard_id()?.to_owned(),
-        parent: shard.parent_shard_id().map(str::to_owned),
-    })
-}
-
-/// Where to read on in a shard.
-#[derive(Clone, Debug)]
-enum Position {
-    TrimHorizon,
-    Latest,
-    After(String),
-}
-
-/// The task of one shard.
-struct Follower {
-    shared: Arc<Shared>,
-    shard_id: String,
-    source: ShardSource,
-    position: Position,
-    /// Records created before are none of ours.
-    not_before: Option<EpochMillis>,
-    iterator: Option<String>,
-    /// Reads that failed since one succeeded.
-    troubles: u32,
-}
-
-impl Follower {
-    /// Gives the shard's id when it has ended and all of it is dealt with, or when the worker stops.
-    async fn follow(mut self, mut phase: watch::Receiver<Phase>) -> Result<String, WorkerError> {
-        info!(shard_id = %self.shard_id, position = ?self.position, "Shard started");
-        let mut read_at = Instant::now();
-        while is_running(&phase) {
-            let now = epoch_millis();
-            let due = match self.source.next_batch(now) {
-                Next::Batch(batch) => {
-                    self.deliver(&batch).await?;
-                    continue;
-                }
-                Next::Discarded(discarded) => {
-                    self.discard(&discarded)?;
-                    continue;
-                }
-                Next::Wait { until } => Some(Duration::from_millis(until.saturating_sub(now))),
-                Next::Idle if self.source.is_finished() => {
-                    self.shared.ledger.finish(&self.shard_id)?;
-                    info!(shard_id = %self.shard_id, "Shard ended");
-                    return Ok(self.shard_id);
-                }
-                Next::Idle => None,
-            };
-            self.save()?;
-            let reads = self.source.wants_more();
-            if reads && Instant::now() >= read_at {
-                tokio::select! {
-                    pause = self.read() => read_at = Instant::now() + pause?,
-                    () = stopping(&mut phase) => {}
-                }
-                continue;
-            }
-            let next_read = reads.then(|| read_at.saturating_duration_since(Instant::now()));
-            let pause = due
-                .into_iter()
-                .chain(next_read)
-                .min()
-                .unwrap_or(self.shared.options.poll_interval);
-            tokio::select! {
-                () = time::sleep(pause) => {}
-                () = stopping(&mut phase) => {}
-            }
-        }
-        self.save()?;
-        Ok(self.shard_id)
-    }
-
-    async fn deliver(&mut self, batch: &BatchInHand) -> Result<(), WorkerError> {
-        let now = epoch_millis();
-        let timeout = self.shared.options.batch_timeout;
-        let deadline = Instant::now() + timeout;
-        let first = batch
-            .records()
-            .first()
-            .map_or("", |record| record.sequence_number());
-        let delivery = Delivery {
-            request_id: format!("{}-{first}-{}-{now}", self.shard_id, batch.attempt()),
-            function_name: FUNCTION_NAME.to_owned(),
-            now,
-            deadline: deadline - margin(timeout),
+    /// The second pass over a shard. Where shards that continue it were read already, usage that it still holds
+    /// is refused.
+    fn pass_again(&self, shard_id: &str) -> Pass {
+        let was_read = |heir: &str| {
+            let progress = self.shared.ledger.progress(heir);
+            progress.is_some_and(|progress| !matches!(progress, Progress::Since(_)))
         };
-        let event = batch.event();
-        let answer =
-            time::timeout_at(deadline, self.shared.processor.process(&event, &delivery)).await;
-        let verdict = match answer {
-            Ok(Ok(outcome)) => {
-                let failures = outcome.response.batch_item_failures.into_iter();
-                Verdict::PartialFailure(failures.map(|failure| failure.item_identifier).collect())
-            }
-            Ok(Err(error)) => {
-                warn!(shard_id = %self.shard_id, request_id = %delivery.request_id, %error, "Batch failed");
-                Verdict::Failed
-            }
-            Err(_) => {
-                warn!(shard_id = %self.shard_id, request_id = %delivery.request_id, "Batch ran out of time");
-                Verdict::Failed
-            }
-        };
-        let settled = self.source.settle(verdict, epoch_millis());
-        self.shared.ledger.count(&settled);
-        let shard_id = &self.shard_id;
-        match settled {
-            Settled::Done { records } => debug!(%shard_id, records, "Batch done"),
-            Settled::Remainder { done, left, .. } => {
-                warn!(%shard_id, done, left, "Batch failed in part, its remainder is delivered again");
-            }
-            Settled::Bisected { first, second, .. } => {
-                warn!(%shard_id, first, second, "Batch failed, its halves are delivered by themselves");
-            }
-            Settled::Retried {
-                records, retries, ..
-            } => {
-                warn!(%shard_id, records, retries, "Batch failed, it is delivered again");
-            }
-            Settled::Discarded(discarded) => self.discard(&discarded)?,
-        }
-        self.save()
-    }
-
-    /// Writes discarded records down, before the checkpoint moves behind them.
-    fn discard(&self, discarded: &Discarded) -> Result<(), WorkerError> {
-        warn!(
-            shard_id = %self.shard_id,
-            records = discarded.records.len(),
-            reason = ?discarded.reason,
-            "Records discarded"
-        );
-        self.shared
-            .ledger
-            .discard(&self.shard_id, discarded, epoch_millis())
-    }
-
-    fn save(&self) -> Result<(), WorkerError> {
-        match self.source.checkpoint() {
-            Some(sequence_number) => self
-                .shared
-                .ledger
-                .note(&self.shard_id, Progress::After(sequence_number.to_owned())),
-            None => Ok(()),
+        if self.lineage.heirs(shard_id).any(was_read) {
+            Pass::AfterItsHeirs
+        } else {
+            Pass::Again
         }
     }
-
-    /// Reads once. Gives the time to wait before the next read.
-    async fn read(&mut self) -> Result<Duration, WorkerError> {
-        match self.page().await {
-            Ok(page) => self.take(page),
-            Err(trouble) => self.recover(trouble),
-        }
-    }
-
-    async fn page(&mut self) -> Result<GetRecordsOutput, Trouble> {
-        let iterator = match self.iterator.clone() {
-            Some(iterator) => iterator,
-            None => self.open().await?,
-        };
-        let request = self.shared.streams.get_records().shard_iterator(&iterator);
-        // Kept for a second try, should this one fail or be given up.
-        self.iterator = Some(iterator);
-        request.send().await.map_err(|error| trouble(&error))
-    }
-
-    async fn open(&self) -> Result<String, Trouble> {
-        let request = self.shared.streams.get_shard_iterator();
-        let request = request
-            .stream_arn(&self.shared.stream_arn)
-            .shard_id(&self.shard_id);
-        let request = match &self.position {
-            Position::TrimHorizon => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
-            Position::Latest => request.shard_iterator_type(ShardIteratorType::Latest),
-            Position::After(sequence_number) => request
-                .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
-                .sequence_number(sequence_number),
-        };
-        let answer = request.send().await.map_err(|error| trouble(&error))?;
-        answer.shard_iterator.ok_or_else(|| Trouble {
-            cause: Cause::Passing,
-            reason: "the stream gave no iterator for the shard".to_owned(),
-        })
-    }
-
-    fn take(&mut self, page: GetRecordsOutput) -> Result<Duration, WorkerError> {
-        self.troubles = 0;
-        let (stream_arn, region) = (&self.shared.stream_arn, &self.shared.region);
-        let mut records = page
-            .records()
-            .iter()
-            .map(|record| wire::stream_record(record, stream_arn, region))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|source| WorkerError::Record {
-                shard_id: self.shard_id.clone(),
-                source,
-            })?;
-        self.iterator = page.next_shard_iterator;
-        if self.iterator.is_none() {
-            self.source.close();
-        }
-        let Some(last) = records.last() else {
-            if self.source.is_idle() {
-                self.shared.ledger.rest(&self.shard_id);
-            }
-            return Ok(self.shared.options.poll_interval);
-        };
-        self.position = Position::After(last.sequence_number().to_owned());
-        self.shared.ledger.work(&self.shard_id);
-        if let Some(start) = self.not_before {
-            // Creation times are rounded down to the second.
-            records.retain(|record| {
-                record
-                    .created()
-                    .is_none_or(|created| created >= start - start % 1000)
-            });
-        }
-        self.source.offer(records, epoch_millis());
-        Ok(Duration::ZERO)
-    }
-
-    /// Says how to go on after a read that failed.
-    fn recover(&mut self, trouble: Trouble) -> Result<Duration, WorkerError> {
-        self.troubles = self.troubles.saturating_add(1);
-        let (shard_id, reason) = (&self.shard_id, &trouble.reason);
-        match trouble.cause {
-            Cause::Expired => {
-                debug!(%shard_id, "Shard iterator expired, taking a new one");
-                self.iterator = None;
-            }
-            Cause::Trimmed => {
-                warn!(%shard_id, position = ?self.position, %reason, "Records were lost: they left the stream before they were read");
-                self.iterator = None;
-                self.position = Position::TrimHorizon;
-            }
-            Cause::Gone => {
-                warn!(%shard_id, %reason, "Shard is gone from the stream");
-                self.source.close();
-            }
-            Cause::Passing => warn!(%shard_id, %reason, "Shard could not be read, trying again"),
-            Cause::Lasting => return Err(self.shared.lasting(trouble)),
-        }
-        Ok(pause_after(self.troubles))
-    }
-}
-
-/// A call to the stream that failed.
-#[derive(Debug)]
-struct Trouble {
-    cause: Cause,
-    reason: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
-    /// The iterator is too old (15 minutes).
-    Expired,
-    /// The position is older than what the stream keeps (24 hours).
-    Trimmed,
-    /// There is no such shard or stream.
-    Gone,
-    /// Throttling, a failure inside the service, or the network.
-    Passing,
-    /// Anything else: a request that will never be granted.
-    Lasting,
-}
-
-fn trouble<E>(error: &SdkError<E>) -> Trouble
-where
-    E: std::error::Error + ProvideErrorMetadata + 'static,
-{
-    let cause = match error.code() {
-        Some("ExpiredIteratorException") => Cause::Expired,
-        Some("TrimmedDataAccessException") => Cause::Trimmed,
-        Some("ResourceNotFoundException") => Cause::Gone,
-        Some(
-            "InternalFailure"
-            | "InternalServerError"
-            | "LimitExceededException"
-            | "ProvisionedThroughputExceededException"
-            | "RequestLimitExceeded"
-            | "ServiceUnavailable"
-            | "Throttling"
-            | "ThrottlingException",
-        ) => Cause::Passing,
-        _ => match error {
-            SdkError::TimeoutError(_)
-            | SdkError::DispatchFailure(_)
-            | SdkError::ResponseError(_) => Cause::Passing,
-            SdkError::ServiceError(answer) if answer.raw().status().is_server_error() => {
-                Cause::Passing
-            }
-            _ => Cause::Lasting,
-        },
-    };
-    let reason = match (error.code(), error.message()) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        (Some(code), None) => code.to_owned(),
-        _ => DisplayErrorContext(error).to_string(),
-    };
-    Trouble { cause, reason }
 }
 
 fn epoch_millis() -> EpochMillis {

@@ -8,6 +8,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use std::{
     error::Error,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -34,6 +35,10 @@ pub enum Fault {
     Explained(u16, &'static str, &'static str),
     /// The service does nothing, and the answer is this status and body, whatever the protocol asks for.
     Answered(u16, &'static str),
+    /// The service does what is asked, and the JSON of its answer lacks what this pointer names.
+    Without(&'static str),
+    /// The service does what is asked, and the second half of its answer is missing.
+    Cut,
     /// The connection ends before the service sees the request.
     LostRequest,
     /// The service does what is asked; the connection ends before it can say so.
@@ -157,10 +162,18 @@ async fn answer(script: Arc<Script>, request: Request<Incoming>) -> Result<Answe
         Some(Fault::Explained(status, code, message)) => {
             refusal(status, code, message, is_dynamodb)
         }
-        Some(Fault::Answered(status, body)) => Ok(Response::builder()
-            .status(status)
-            .header("content-type", "application/x-amz-json-1.0")
-            .body(Full::new(body.into()))?),
+        Some(Fault::Answered(status, body)) => answered(status, body),
+        Some(Fault::Without(pointer)) => {
+            let body = script.pass_on(request).await?.into_body();
+            let mut json = serde_json::from_slice(&body.collect().await?.to_bytes())?;
+            remove(&mut json, pointer);
+            answered(200, json.to_string())
+        }
+        Some(Fault::Cut) => {
+            let body = script.pass_on(request).await?.into_body();
+            let body = body.collect().await?.to_bytes();
+            answered(200, body.slice(..body.len() / 2))
+        }
         Some(Fault::LostRequest) => Err("the request is lost, as asked".into()),
         Some(Fault::LostResponse) => {
             script.pass_on(request).await?;
@@ -171,6 +184,33 @@ async fn answer(script: Arc<Script>, request: Request<Incoming>) -> Result<Answe
             time::sleep(delay).await;
             Ok(answer)
         }
+    }
+}
+
+/// An answer with this body, of whatever it is made.
+fn answered(status: u16, body: impl Into<Bytes>) -> Result<Answer, Broken> {
+    let answer = Response::builder()
+        .status(status)
+        .header("content-type", "application/x-amz-json-1.0");
+    Ok(answer.body(Full::new(body.into()))?)
+}
+
+/// Removes what a pointer names, a member or an element, if it is there.
+fn remove(json: &mut Value, pointer: &str) {
+    let Some((parent, name)) = pointer.rsplit_once('/') else {
+        return;
+    };
+    match json.pointer_mut(parent) {
+        Some(Value::Object(members)) => {
+            members.remove(name);
+        }
+        Some(Value::Array(elements)) => {
+            let place = name.parse().unwrap_or(usize::MAX);
+            if place < elements.len() {
+                elements.remove(place);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -268,5 +308,23 @@ mod tests {
         assert!(passed.starts_with("HTTP/1.1 200"), "{passed}");
         assert!(passed.ends_with("\r\n\r\nbody"), "{passed}");
         assert_eq!(proxy.happened(), 2);
+        proxy.inject(Fault::Cut, 1, &["body"]);
+        let cut = ask(&proxy).await;
+        assert!(cut.ends_with("\r\n\r\nbo"), "{cut}");
+    }
+
+    #[test]
+    fn a_part_of_an_answer_can_be_missing() {
+        let whole = serde_json::json!({ "a": [1, 2], "b": 3 });
+        for (pointer, rest) in [
+            ("/a/0", serde_json::json!({ "a": [2], "b": 3 })),
+            ("/b", serde_json::json!({ "a": [1, 2] })),
+            ("/c", whole.clone()),
+            ("/a/2", whole.clone()),
+        ] {
+            let mut json = whole.clone();
+            remove(&mut json, pointer);
+            assert_eq!(json, rest, "{pointer}");
+        }
     }
 }

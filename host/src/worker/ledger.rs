@@ -1,34 +1,23 @@
 //! What a worker remembers: how far each shard is done, in memory and in the checkpoint file, and what it gave up.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tracing::error;
 
+use super::checkpoint::{CheckpointFile, Checkpoints, Progress};
 use super::{WorkerError, WorkerOptions, WorkerReport};
 use crate::source::{DiscardReason, Discarded, EpochMillis, Settled};
 
-/// How far a shard is done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Progress {
-    /// Up to and including this sequence number.
-    After(String),
-    /// Not at all; records created before this time are not to be delivered.
-    Since(EpochMillis),
-    /// To its end.
-    Finished,
-}
-
-/// The content of the checkpoint file: by stream ARN and shard id.
-type Checkpoints = BTreeMap<String, BTreeMap<String, Progress>>;
+/// How long the end of a shard is remembered: longer than its records are kept, which is a day.
+const REMEMBRANCE: Duration = Duration::from_secs(2 * 86_400);
 
 /// A line of the on-failure file.
 #[derive(Serialize)]
@@ -44,7 +33,7 @@ struct FailureLine<'a> {
 /// What the tasks of a worker remember together: the two files, the counts, and who is at work.
 pub(super) struct Ledger {
     stream_arn: String,
-    checkpoint: Option<PathBuf>,
+    checkpoint: Option<CheckpointFile>,
     on_failure: Option<PathBuf>,
     pages: Mutex<Pages>,
 }
@@ -53,7 +42,7 @@ struct Pages {
     checkpoints: Checkpoints,
     on_failure: Option<File>,
     report: WorkerReport,
-    /// Shards that have something to deliver, or have not been looked at yet.
+    /// Shards that have something to deliver, cannot be read, or have not been looked at yet.
     busy: BTreeSet<String>,
     last_work: Instant,
 }
@@ -61,27 +50,13 @@ struct Pages {
 impl Ledger {
     /// Reads the checkpoint file, and makes sure that both files can be written.
     pub(super) fn open(stream_arn: &str, options: &WorkerOptions) -> Result<Self, WorkerError> {
-        let mut checkpoints = Checkpoints::new();
-        if let Some(path) = &options.checkpoint {
-            match fs::read(path) {
-                Ok(text) => {
-                    checkpoints = serde_json::from_slice(&text).map_err(|reason| {
-                        WorkerError::BadCheckpoint {
-                            path: path.clone(),
-                            reason,
-                        }
-                    })?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => {
-                    return Err(WorkerError::Checkpoint {
-                        path: path.clone(),
-                        source,
-                    });
-                }
+        let (checkpoint, checkpoints) = match &options.checkpoint {
+            Some(path) => {
+                let (file, checkpoints) = CheckpointFile::open(path)?;
+                (Some(file), checkpoints)
             }
-            write_checkpoints(path, &checkpoints)?;
-        }
+            None => (None, Checkpoints::new()),
+        };
         let on_failure = match &options.on_failure {
             Some(path) => {
                 let file = OpenOptions::new().create(true).append(true).open(path);
@@ -94,7 +69,7 @@ impl Ledger {
         };
         Ok(Self {
             stream_arn: stream_arn.to_owned(),
-            checkpoint: options.checkpoint.clone(),
+            checkpoint,
             on_failure: options.on_failure.clone(),
             pages: Mutex::new(Pages {
                 checkpoints,
@@ -110,21 +85,24 @@ impl Ledger {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The checkpoint file.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.checkpoint.as_ref().map(CheckpointFile::path)
+    }
+
     /// Whether nothing of the stream was ever noted.
     pub(super) fn is_new(&self) -> bool {
         !self.pages().checkpoints.contains_key(&self.stream_arn)
     }
 
-    pub(super) fn finished(&self) -> Vec<String> {
+    /// All that is noted of the stream.
+    pub(super) fn shards(&self) -> Vec<(String, Progress)> {
         let pages = self.pages();
-        let shards = pages
-            .checkpoints
-            .get(&self.stream_arn)
-            .into_iter()
-            .flatten();
+        let shards = pages.checkpoints.get(&self.stream_arn);
         shards
-            .filter(|(_, progress)| **progress == Progress::Finished)
-            .map(|(shard_id, _)| shard_id.clone())
+            .into_iter()
+            .flatten()
+            .map(|(shard_id, progress)| (shard_id.clone(), progress.clone()))
             .collect()
     }
 
@@ -150,30 +128,46 @@ impl Ledger {
         self.write(&pages)
     }
 
-    pub(super) fn finish(&self, shard_id: &str) -> Result<(), WorkerError> {
+    /// Notes that a shard has ended, and where.
+    pub(super) fn finish(&self, shard_id: &str, at: EpochMillis) -> Result<(), WorkerError> {
         self.rest(shard_id);
-        self.note(shard_id, Progress::Finished)
+        let before = self.progress(shard_id);
+        let after = before.and_then(|progress| progress.position().map(str::to_owned));
+        self.note(shard_id, Progress::Ended { after, at })
     }
 
-    /// Forgets the shards that are no longer known.
-    pub(super) fn forget_unless(&self, is_known: impl Fn(&str) -> bool) -> Result<(), WorkerError> {
+    /// Forgets shards that are absent from the stream and of which nothing is left to be read. Gives their names.
+    pub(super) fn forget(
+        &self,
+        is_absent: impl Fn(&str) -> bool,
+        now: EpochMillis,
+    ) -> Result<Vec<String>, WorkerError> {
+        let remembrance = u64::try_from(REMEMBRANCE.as_millis()).unwrap_or(u64::MAX);
+        let is_over = |progress: &Progress| match progress {
+            Progress::Ended { at, .. } => now.saturating_sub(*at) > remembrance,
+            Progress::Finished => true,
+            Progress::After(_) | Progress::Since(_) | Progress::Again(_) => false,
+        };
         let mut pages = self.pages();
         let Some(shards) = pages.checkpoints.get_mut(&self.stream_arn) else {
-            return Ok(());
+            return Ok(Vec::new());
         };
-        let before = shards.len();
-        shards.retain(|shard_id, _| is_known(shard_id));
-        if shards.len() == before {
-            Ok(())
-        } else {
-            self.write(&pages)
+        let forgotten: Vec<String> = shards
+            .extract_if(.., |shard_id, progress| {
+                is_over(progress) && is_absent(shard_id)
+            })
+            .map(|(shard_id, _)| shard_id)
+            .collect();
+        if !forgotten.is_empty() {
+            self.write(&pages)?;
         }
+        Ok(forgotten)
     }
 
     fn write(&self, pages: &Pages) -> Result<(), WorkerError> {
         self.checkpoint
             .as_ref()
-            .map_or(Ok(()), |path| write_checkpoints(path, &pages.checkpoints))
+            .map_or(Ok(()), |file| file.write(&pages.checkpoints))
     }
 
     pub(super) fn discard(
@@ -183,10 +177,16 @@ impl Ledger {
         at: EpochMillis,
     ) -> Result<(), WorkerError> {
         let mut pages = self.pages();
-        pages.report.discarded += discarded.records.len() as u64;
+        let records = discarded.records.len() as u64;
+        match discarded.reason {
+            DiscardReason::RefusedAsCounted => pages.report.refused += records,
+            DiscardReason::RetriesExhausted | DiscardReason::RecordTooOld => {
+                pages.report.discarded += records;
+            }
+        }
         let (Some(path), Some(file)) = (&self.on_failure, &mut pages.on_failure) else {
             for record in &discarded.records {
-                error!(shard_id, reason = ?discarded.reason, record = record.json().get(), "Record discarded");
+                error!(shard_id, reason = %discarded.reason, record = record.json().get(), "Record discarded");
             }
             return Ok(());
         };
@@ -222,6 +222,11 @@ impl Ledger {
         }
     }
 
+    /// Counts a shard that went before it was read to its end.
+    pub(super) fn lose(&self) {
+        self.pages().report.gone += 1;
+    }
+
     pub(super) fn begin(&self, shard_id: &str) {
         self.pages().report.shards += 1;
         self.work(shard_id);
@@ -254,23 +259,6 @@ impl Ledger {
     }
 }
 
-/// Replaces the file in one step: whoever reads it sees the old content or the new.
-fn write_checkpoints(path: &Path, checkpoints: &Checkpoints) -> Result<(), WorkerError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    let write = || {
-        let mut file = File::create(&new)?;
-        file.write_all(&serde_json::to_vec_pretty(checkpoints)?)?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    };
-    write().map_err(|source| WorkerError::Checkpoint {
-        path: path.to_owned(),
-        source,
-    })
-}
-
 fn append_line(file: &mut File, line: &FailureLine) -> io::Result<()> {
     let mut text = serde_json::to_vec(line)?;
     text.push(b'\n');
@@ -282,46 +270,48 @@ fn append_line(file: &mut File, line: &FailureLine) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::source::StreamRecord;
+    use std::fs;
     use std::sync::Arc;
+    use tempfile::TempDir;
 
     const ARN: &str =
         "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2024-01-01T00:00:00.000";
 
     /// A folder that goes away with the test.
-    struct Folder(PathBuf);
+    struct Folder(TempDir);
 
     impl Folder {
-        fn new(name: &str) -> Self {
-            let path =
-                std::env::temp_dir().join(format!("weir-worker-{}-{name}", std::process::id()));
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
         }
 
         fn options(&self) -> WorkerOptions {
             WorkerOptions {
-                checkpoint: Some(self.0.join("checkpoint.json")),
-                on_failure: Some(self.0.join("failed.jsonl")),
+                checkpoint: Some(self.path("checkpoint.json")),
+                on_failure: Some(self.path("failed.jsonl")),
                 ..WorkerOptions::default()
             }
         }
 
         fn read(&self, name: &str) -> String {
-            fs::read_to_string(self.0.join(name)).unwrap()
+            fs::read_to_string(self.path(name)).unwrap()
         }
-    }
 
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
+        fn json(&self) -> serde_json::Value {
+            serde_json::from_str(&self.read("checkpoint.json")).unwrap()
         }
     }
 
     #[test]
     fn the_checkpoint_outlives_the_worker_and_leaves_other_streams_alone() {
-        let folder = Folder::new("checkpoint");
+        let folder = Folder::new();
         let other = Ledger::open("arn:other", &folder.options()).unwrap();
         other.note("shard-x", Progress::Since(7)).unwrap();
+        drop(other);
 
         let ledger = Ledger::open(ARN, &folder.options()).unwrap();
         assert!(ledger.is_new());
@@ -331,46 +321,80 @@ mod tests {
         ledger
             .note("shard-2", Progress::After("200".to_owned()))
             .unwrap();
-        ledger.finish("shard-1").unwrap();
-        ledger.note("shard-3", Progress::Finished).unwrap();
-        ledger
-            .forget_unless(|shard_id| shard_id != "shard-3")
-            .unwrap();
+        ledger.finish("shard-1", 5).unwrap();
+        ledger.finish("shard-3", 6).unwrap();
 
         let expected = serde_json::json!({
-            ARN: {"shard-1": "finished", "shard-2": {"after": "200"}},
+            ARN: {
+                "shard-1": {"ended": {"after": "100", "at": 5}},
+                "shard-2": {"after": "200"},
+                "shard-3": {"ended": {"at": 6}},
+            },
             "arn:other": {"shard-x": {"since": 7}},
         });
-        let found: serde_json::Value =
-            serde_json::from_str(&folder.read("checkpoint.json")).unwrap();
-        assert_eq!(found, expected);
+        assert_eq!(folder.json(), expected);
+        let noted = ledger.shards();
+        drop(ledger);
 
         let ledger = Ledger::open(ARN, &folder.options()).unwrap();
         assert!(!ledger.is_new());
-        assert_eq!(ledger.finished(), ["shard-1"]);
-        assert_eq!(
-            ledger.progress("shard-2"),
-            Some(Progress::After("200".to_owned()))
-        );
-        assert_eq!(ledger.progress("shard-3"), None);
+        assert_eq!(ledger.shards(), noted);
+        assert_eq!(ledger.progress("shard-4"), None);
+    }
+
+    #[test]
+    fn only_what_ended_long_ago_and_is_absent_is_forgotten() {
+        let folder = Folder::new();
+        let ended = |at| Progress::Ended { after: None, at };
+        let ledger = Ledger::open(ARN, &folder.options()).unwrap();
+        let long_ago = 3 * 86_400_000;
+        for (shard_id, progress) in [
+            ("absent", ended(1)),
+            ("again", Progress::Again("7".to_owned())),
+            ("begun", Progress::After("7".to_owned())),
+            ("just now", ended(long_ago)),
+            ("listed", ended(1)),
+            ("old", Progress::Finished),
+        ] {
+            ledger.note(shard_id, progress).unwrap();
+        }
+        let forgotten = ledger.forget(|shard_id| shard_id != "listed", long_ago);
+        assert_eq!(forgotten.unwrap(), ["absent", "old"]);
+        let kept: Vec<_> = folder.json()[ARN]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
+        assert_eq!(kept, ["again", "begun", "just now", "listed"]);
     }
 
     #[test]
     fn a_checkpoint_that_makes_no_sense_is_an_error_that_says_what_to_do() {
-        let folder = Folder::new("bad-checkpoint");
-        for text in ["", "[]", r#"{"arn":{"shard":"soon"}}"#] {
-            fs::write(folder.0.join("checkpoint.json"), text).unwrap();
+        let folder = Folder::new();
+        for text in [
+            "",
+            "[]",
+            "null",
+            "\u{0}\u{0}\u{0}",
+            r#"{"arn":{"shard":"soon"}}"#,
+            r#"{"arn":{"shard":{"after":7}}}"#,
+            r#"{"arn":{"shard":{"after":"1"#,
+        ] {
+            fs::write(folder.path("checkpoint.json"), text).unwrap();
             let Err(error) = Ledger::open(ARN, &folder.options()) else {
                 panic!("{text} was accepted")
             };
-            assert!(error.to_string().contains("delete it"), "{error}");
+            for words in ["checkpoint.json", "delete it"] {
+                assert!(error.to_string().contains(words), "{error}");
+            }
             assert_eq!(folder.read("checkpoint.json"), text, "it is left as it was");
         }
     }
 
     #[test]
     fn discarded_records_are_kept_whole() {
-        let folder = Folder::new("on-failure");
+        let folder = Folder::new();
         let text = r#"{"dynamodb":{"SequenceNumber":"1"},"more":[1.50]}"#;
         let record =
             StreamRecord::from_json(RawValue::from_string(text.to_owned()).unwrap()).unwrap();
@@ -392,6 +416,27 @@ mod tests {
         assert_eq!(
             folder.read("failed.jsonl"),
             format!("{}\n{}\n", line(5), line(6))
+        );
+    }
+
+    #[test]
+    fn what_was_refused_is_no_record_given_up() {
+        let folder = Folder::new();
+        let text = r#"{"dynamodb":{"SequenceNumber":"1"}}"#;
+        let record =
+            StreamRecord::from_json(RawValue::from_string(text.to_owned()).unwrap()).unwrap();
+        let refused = Discarded {
+            records: vec![Arc::new(record)],
+            reason: DiscardReason::RefusedAsCounted,
+        };
+        let ledger = Ledger::open(ARN, &folder.options()).unwrap();
+        ledger.discard("shard-1", &refused, 5).unwrap();
+        let report = ledger.report();
+        assert_eq!((report.discarded, report.refused), (0, 1));
+        let line = folder.read("failed.jsonl");
+        assert!(
+            line.starts_with(r#"{"reason":"RefusedAsCounted""#),
+            "{line}"
         );
     }
 
