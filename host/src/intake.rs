@@ -215,7 +215,7 @@ fn delivered<'a>(payload: &RawValue) -> Result<Form<'a>, IntakeError> {
     match event::members(&text) {
         Some(event) if event.contains_key("Records") => Ok(Form::Batch(text.into_owned())),
         _ => Err(IntakeError::NotAnEvent(format!(
-            "it is a batch that was given up, and its `payload` is {}",
+            "it is a batch that was given up, and its `payload` is none: {}",
             kind(payload)
         ))),
     }
