@@ -133,19 +133,13 @@ pub fn read(path: &Path) -> Result<Vec<Given>, IntakeError> {
 pub fn batches(file: &[u8]) -> Result<Vec<Given>, IntakeError> {
     let bytes = decoded(file)?;
     let text = String::from_utf8_lossy(&bytes);
-    let values = serde_json::Deserializer::from_str(&text)
-        .into_iter::<&RawValue>()
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(IntakeError::NotJson)?;
-    let found = match values.as_slice() {
+    let forms = forms(&text)?;
+    let found = match forms.as_slice() {
         [] => return Err(IntakeError::Empty),
         // To the letter: what its bytes are is the component's to judge.
-        [value] if matches!(form(value), Ok(Form::Event(_))) => {
-            vec![Given::new(bytes.to_vec(), Source::Event)]
-        }
+        [Form::Event(_)] => vec![Given::new(bytes.to_vec(), Source::Event)],
         _ if matches!(text, Cow::Owned(_)) => return Err(IntakeError::NotText),
-        [value] => gathered(vec![form(value)?]),
-        values => gathered(forms(values)?),
+        _ => gathered(forms),
     };
     if found.iter().any(|given| event::is_too_long(&given.event)) {
         return Err(IntakeError::TooManyRecords);
@@ -163,16 +157,23 @@ impl Given {
     }
 }
 
-/// What each of several values is.
-fn forms<'a>(values: &[&'a RawValue]) -> Result<Vec<Form<'a>>, IntakeError> {
-    let numbered = values.iter().zip(1..);
-    let forms = numbered.map(|(value, number)| {
-        form(value).map_err(|problem| IntakeError::Value {
-            number,
-            problem: problem.into(),
-        })
-    });
-    forms.collect()
+/// What each value of a file is.
+fn forms(text: &str) -> Result<Vec<Form<'_>>, IntakeError> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+    let mut forms = Vec::new();
+    while let Some(value) = values.next() {
+        match form(value.map_err(IntakeError::NotJson)?) {
+            Ok(form) => forms.push(form),
+            Err(problem) if forms.is_empty() && values.next().is_none() => return Err(problem),
+            Err(problem) => {
+                return Err(IntakeError::Value {
+                    number: forms.len() + 1,
+                    problem: problem.into(),
+                });
+            }
+        }
+    }
+    Ok(forms)
 }
 
 /// What a value is.

@@ -419,7 +419,7 @@ async fn apply_one(
     }
     if let Some(first) = outcome.response.batch_item_failures.first() {
         anyhow::bail!(
-            "{name}: not done from sequence number {} on, and nothing after this batch was begun: apply it again, once the cause in the log is gone",
+            "{name}: not done from sequence number {} on, and nothing after this batch was begun: apply it again, once what its `errors` say is mended",
             first.item_identifier
         );
     }

@@ -232,8 +232,8 @@ async fn what_is_no_event_is_refused_with_what_it_is() {
             &["neither UTF-8 nor UTF-16"],
         ),
         (
-            "records that are no text",
-            [record.as_bytes(), b"\"\xff\""].concat(),
+            "a record that is no text",
+            [&b"{\"eventName\":\"\xff\"}"[..], record.as_bytes()].concat(),
             &["neither UTF-8 nor UTF-16"],
         ),
         (
