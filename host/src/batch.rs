@@ -25,7 +25,7 @@ use crate::{
     apply::{Target, policy},
     capture::{Origins, Sampler},
     contract::Level,
-    event::Records,
+    event::{self, Records},
     logic::{Logic, LogicError, Switch},
     metrics,
     settings::{Metrics, Settings},
@@ -86,6 +86,12 @@ pub enum BatchError {
     /// Planning ended without a result.
     #[error("planning was cut off: {0}")]
     CutOff(String),
+    /// There are too many records for one batch.
+    #[error(
+        "the event has more than {} records, ten times what Lambda delivers at once: deliver it in parts",
+        event::MOST_RECORDS
+    )]
+    TooManyRecords,
     /// A record failed and cannot be named.
     #[error(
         "record {record} failed but has no SequenceNumber to report it by; the whole batch must be delivered again"
@@ -155,6 +161,11 @@ impl Processor {
     /// # Errors
     /// [`BatchError`]: the whole batch must be delivered again. Failures of single records are in the response.
     pub async fn process(&self, event: &[u8], delivery: &Delivery) -> Result<Outcome, BatchError> {
+        if event::is_too_long(event) {
+            let error = BatchError::TooManyRecords;
+            self.log_refusal(delivery, &error);
+            return Err(error);
+        }
         self.switch.refresh(self.vet());
         let logic = self.switch.current();
         let span = tracing::info_span!(
@@ -278,7 +289,7 @@ impl Processor {
             snapshots_updated: counters.snapshot_updates,
             refills_written: counters.refills,
             events_archived: counters.archived_events,
-            errors,
+            errors: outcome::listed(errors),
         };
         Ok(Outcome {
             response: Response {

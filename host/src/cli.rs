@@ -35,7 +35,7 @@ pub enum Command {
     Replay(Replay),
     /// Show how two components' plans for events differ, write by write; touch nothing
     Diff(Diff),
-    /// Process events once, each file as one batch, against the configured table and bucket
+    /// Process events once, against the configured table and bucket
     Apply(Apply),
     /// Follow the table's stream, as a Lambda event source mapping would
     Worker(Box<Worker>),
@@ -76,7 +76,7 @@ pub struct Local {
 
 #[derive(Args)]
 pub struct Events {
-    /// Lambda events of a DynamoDB stream, as JSON files
+    /// Files of JSON: Lambda events of a DynamoDB stream, or records that were given up or quarantined
     #[arg(required = true, value_name = "EVENT.json")]
     pub files: Vec<PathBuf>,
     #[command(flatten)]
@@ -84,7 +84,7 @@ pub struct Events {
     /// Names the function
     #[arg(long, value_name = "NAME", default_value = "unknown")]
     pub function_name: String,
-    /// Print JSON, one line for each file
+    /// Print JSON, one line for each batch
     #[arg(long)]
     pub json: bool,
 }
@@ -95,7 +95,7 @@ pub struct Moment {
     /// The time of processing, in milliseconds since the epoch [default: when a captured batch was planned, else now]
     #[arg(long, value_name = "MS")]
     pub now: Option<u64>,
-    /// Names the delivery [default: what a captured batch's was called, else unknown]
+    /// Names the delivery [default: what a captured batch's was called, else unknown; apply makes up one]
     #[arg(long, value_name = "ID")]
     pub request_id: Option<String>,
 }
@@ -108,12 +108,12 @@ pub struct Diff {
     /// The component to look at
     #[arg(value_name = "NEW.wasm")]
     pub new: String,
-    /// Lambda events of a DynamoDB stream, as JSON files, for instance those that CAPTURE_TO has kept
+    /// Files of JSON: Lambda events of a DynamoDB stream, for instance those that CAPTURE_TO has kept
     #[arg(required = true, value_name = "EVENT.json")]
     pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub moment: Moment,
-    /// Print JSON, one line for each file
+    /// Print JSON, one line for each batch
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

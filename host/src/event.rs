@@ -6,14 +6,44 @@
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::HashMap, ops::Range};
 
+/// The most elements that an event may have: ten times what Lambda delivers at once. Each costs memory and time.
+pub const MOST_RECORDS: usize = 100_000;
+
+/// Whether an event has more elements than it may. Needs no memory, whatever the event is.
+pub fn is_too_long(event: &[u8]) -> bool {
+    // Counting commas takes a fraction of the time of looking where they stand.
+    let commas = event.iter().filter(|byte| **byte == b',').count();
+    commas >= MOST_RECORDS && separators(event) >= MOST_RECORDS
+}
+
+/// The commas directly inside the event's members, `Records` among them.
+fn separators(event: &[u8]) -> usize {
+    let (mut depth, mut separators) = (0_usize, 0);
+    let (mut is_text, mut is_escaped) = (false, false);
+    for byte in event {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_text => is_escaped = true,
+            b'"' => is_text = !is_text,
+            _ if is_text => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b',' if depth == 2 => separators += 1,
+            _ => {}
+        }
+    }
+    separators
+}
+
 /// An event's records, as JSON text.
 #[derive(Debug)]
 pub struct Records<'a>(Vec<&'a RawValue>);
 
 /// A JSON object's members; of a name given twice the last value counts, as it does for the component.
-type Members<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
+pub type Members<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
 
-fn members(json: &str) -> Option<Members<'_>> {
+/// The members of a JSON object; none where it is something else.
+pub fn members(json: &str) -> Option<Members<'_>> {
     serde_json::from_str(json).ok()
 }
 
@@ -81,6 +111,23 @@ mod tests {
             r#"{"Records":[],"Records":[{"dynamodb":{"SequenceNumber":"1","SequenceNumber":"2"}}]}"#,
         );
         assert_eq!(records.sequence_number(0).as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn only_elements_of_the_event_itself_make_it_too_long() {
+        let numbers = |count: usize| vec!["1"; count].join(",");
+        for (count, is_long) in [(MOST_RECORDS, false), (MOST_RECORDS + 1, true)] {
+            let records = numbers(count);
+            let event = format!(r#"{{"weir":"[\"{{,","Records":[{records}]}}"#);
+            assert_eq!(is_too_long(event.as_bytes()), is_long, "{count}");
+            // Cut off, or with bytes that are no text, it takes as long to read.
+            let cut = [&b"{\"\xff\":1,\"Records\":["[..], records.as_bytes()].concat();
+            assert_eq!(is_too_long(&cut), is_long, "{count}, cut off");
+            for inside in [format!("[[{records}]]"), format!("[\"{records}\"]")] {
+                let event = format!(r#"{{"Records":{inside}}}"#);
+                assert!(!is_too_long(event.as_bytes()), "{count}");
+            }
+        }
     }
 
     #[test]

@@ -16,15 +16,15 @@ use crate::{
     worker,
 };
 use lambda_runtime::{
-    Diagnostic, Error, LambdaEvent, LambdaInvocation, Runtime, service_fn,
+    Context, Diagnostic, Error, LambdaEvent, LambdaInvocation, Runtime, service_fn,
     tower::{Layer, Service},
 };
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
 use std::{
-    fmt,
+    fmt, mem,
     pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll},
+    sync::{self, Arc, PoisonError},
+    task::{self, Poll},
     time::{Duration, SystemTime},
 };
 use tokio::{sync::Mutex, time::Instant};
@@ -39,10 +39,10 @@ const LONGEST_INVOCATION: Duration = Duration::from_secs(900);
 pub async fn serve(processor: Arc<Processor>) -> Result<(), Error> {
     let in_hand = InHand::default();
     let invocations = {
-        let processor = Arc::clone(&processor);
-        service_fn(move |event: LambdaEvent<Box<RawValue>>| {
-            let processor = Arc::clone(&processor);
-            async move { invoke(&processor, event).await }
+        let (processor, in_hand) = (Arc::clone(&processor), in_hand.clone());
+        service_fn(move |invocation: LambdaEvent<IgnoredAny>| {
+            let (processor, event) = (Arc::clone(&processor), in_hand.take_event());
+            async move { invoke(&processor, &event, invocation.context).await }
         })
     };
     let mut serving = pin!(Runtime::new(invocations).layer(in_hand.clone()).run());
@@ -53,7 +53,7 @@ pub async fn serve(processor: Arc<Processor>) -> Result<(), Error> {
     // Goes on until the invocation in hand is answered; from then on the lock is held here, and none is begun.
     tokio::select! {
         served = &mut serving => return served,
-        _none_begins = in_hand.0.lock() => {}
+        _none_begins = in_hand.at_work.lock() => {}
     }
     log_totals(&processor);
     Ok(())
@@ -75,9 +75,24 @@ fn log_totals(processor: &Processor) {
     telemetry::line(Level::Info, Logger::Handler, "Function ended", &fields);
 }
 
-/// Locked from an invocation's arrival until its answer has been delivered.
+/// The invocation in hand.
 #[derive(Clone, Default)]
-struct InHand(Arc<Mutex<()>>);
+struct InHand {
+    /// Locked from its arrival until its answer has been delivered.
+    at_work: Arc<Mutex<()>>,
+    /// Its event's bytes. They go past the runtime, which would refuse the whole batch for one byte that is no text.
+    event: Arc<sync::Mutex<Vec<u8>>>,
+}
+
+impl InHand {
+    fn keep_event(&self, bytes: Vec<u8>) {
+        *self.event.lock().unwrap_or_else(PoisonError::into_inner) = bytes;
+    }
+
+    fn take_event(&self) -> Vec<u8> {
+        mem::take(&mut self.event.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 impl<S> Layer<S> for InHand {
     type Service = Tracked<S>;
@@ -90,7 +105,7 @@ impl<S> Layer<S> for InHand {
     }
 }
 
-/// A service that holds the lock while it is at work.
+/// A service that holds the lock while it is at work, and is given events past the runtime.
 struct Tracked<S> {
     in_hand: InHand,
     service: S,
@@ -105,16 +120,19 @@ where
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+    fn poll_ready(&mut self, context: &mut task::Context<'_>) -> Poll<Result<(), S::Error>> {
         self.service.poll_ready(context)
     }
 
-    fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
-        // A future does nothing until it is polled, so the work begins behind the lock.
+    fn call(&mut self, mut invocation: LambdaInvocation) -> Self::Future {
+        self.in_hand
+            .keep_event(mem::take(&mut invocation.body).into());
+        invocation.body = "null".into();
+        // Takes the event at once; a future does nothing until it is polled, so the work begins behind the lock.
         let answered = self.service.call(invocation);
         let in_hand = self.in_hand.clone();
         Box::pin(async move {
-            let _at_work = in_hand.0.lock().await;
+            let _at_work = in_hand.at_work.lock().await;
             answered.await
         })
     }
@@ -126,11 +144,7 @@ fn remaining(deadline: SystemTime, now: SystemTime) -> Duration {
     deadline.duration_since(now).unwrap_or(LONGEST_INVOCATION)
 }
 
-async fn invoke(
-    processor: &Processor,
-    event: LambdaEvent<Box<RawValue>>,
-) -> Result<Response, Failed> {
-    let LambdaEvent { payload, context } = event;
+async fn invoke(processor: &Processor, event: &[u8], context: Context) -> Result<Response, Failed> {
     let now = SystemTime::now();
     let remaining = remaining(context.deadline(), now);
     let delivery = Delivery {
@@ -141,11 +155,8 @@ async fn invoke(
             .map_or(0, |time| time.as_millis() as u64),
         deadline: Instant::now() + remaining.saturating_sub(margin(remaining)),
     };
-    let outcome = processor
-        .process(payload.get().as_bytes(), &delivery)
-        .await
-        .map_err(Failed)?;
-    Ok(outcome.response)
+    let outcome = processor.process(event, &delivery).await;
+    Ok(outcome.map_err(Failed)?.response)
 }
 
 /// A batch that failed as a whole, as Lambda reports it.
@@ -161,7 +172,9 @@ impl fmt::Debug for Failed {
 impl From<Failed> for Diagnostic {
     fn from(Failed(error): Failed) -> Self {
         let error_type = match &error {
-            BatchError::Logic(LogicError::Refused(_)) => "Weir.EventRefused",
+            BatchError::Logic(LogicError::Refused(_)) | BatchError::TooManyRecords => {
+                "Weir.EventRefused"
+            }
             BatchError::Logic(_) => "Weir.ComponentFailed",
             BatchError::Breach(_) => "Weir.PolicyBreached",
             BatchError::CutOff(_) => "Weir.CutOff",

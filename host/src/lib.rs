@@ -10,7 +10,7 @@
 //! [`batch::Processor`] is all of that. Its component can be exchanged while it works ([`logic::Switch`]), compared with
 //! another one ([`diff`]), and given batches that were kept ([`capture`]).
 //!
-//! The ways in are thin: [`lambda`] serves invocations, [`replay`] prints a plan, [`worker`] polls a
+//! The ways in are thin: [`lambda`] serves invocations, [`intake`] reads files, [`replay`] prints a plan, [`worker`] polls a
 //! table's stream by the rules of [`source`], and (with feature `local`) `demo` runs the whole job against
 //! embedded servers. `docs/design.md` argues for each choice, `docs/rules.md` has every rule a component follows.
 
@@ -23,6 +23,7 @@ pub mod contract;
 pub mod demo;
 pub mod diff;
 mod event;
+pub mod intake;
 pub mod lambda;
 #[cfg(feature = "local")]
 pub mod local;

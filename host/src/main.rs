@@ -10,6 +10,7 @@ use cli::{Apply, Command, Diff, Inspect, Moment, Program, Replay, Worker};
 #[cfg(feature = "local")]
 use cli::{Demo, Local};
 use std::{
+    hash::{BuildHasher, RandomState},
     io::{self, Write},
     path::Path,
     process::ExitCode,
@@ -19,10 +20,11 @@ use std::{
 use weir::{
     apply::{Target, policy},
     aws,
-    batch::{Delivery, Processor},
-    capture,
+    batch::{Counters, Delivery, Processor},
     contract::{Batch, Level},
-    diff, lambda,
+    diff,
+    intake::{self, Source},
+    lambda,
     logic::{Limits, Logic, Role, Runtime, Supply, Switch},
     replay,
     settings::{self, Arguments, Component, Metrics, Origin, Settings},
@@ -47,13 +49,38 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "weir: {error:#}");
+            complain(&error);
             let is_usage = error.is::<weir::settings::BadSetting>()
                 || error.is::<weir::source::RulesError>()
                 || error.is::<weir::source::FilterError>();
             ExitCode::from(if is_usage { 2 } else { 1 })
         }
     }
+}
+
+/// Says why the program ends: in Lambda as a line of the log, where queries and alarms find it, else to a person.
+fn complain(error: &anyhow::Error) {
+    let reason = explained(error);
+    if settings::is_lambda() {
+        // For what goes wrong before the log is set up.
+        telemetry::start(Level::Info, io::stdout());
+        let message = format!("Function cannot work: {reason}");
+        let (handler, fields) = (telemetry::Logger::Handler, telemetry::Fields::new());
+        telemetry::line(Level::Error, handler, &message, &fields);
+    } else {
+        let _ = writeln!(io::stderr(), "weir: {reason}");
+    }
+}
+
+/// An error and its causes, none of them twice.
+fn explained(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .fold(String::new(), |said, cause| match cause.to_string() {
+            cause if said.is_empty() => cause,
+            cause if said.contains(&cause) => said,
+            cause => format!("{said}: {cause}"),
+        })
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -99,10 +126,6 @@ fn now() -> u64 {
         .map_or(0, |time| time.as_millis() as u64)
 }
 
-fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(file).with_context(|| format!("cannot read the event {}", file.display()))
-}
-
 fn limits(component: &Component) -> Limits {
     Limits {
         memory: component.memory,
@@ -133,20 +156,57 @@ async fn logic(origin: &Origin, settings: &Component) -> anyhow::Result<Logic> {
     Ok(Switch::open(&runtime, supply, &s3).await?.current())
 }
 
-/// The batch in a file, as it is to be planned.
-fn batch(file: &Path, moment: &Moment) -> anyhow::Result<Batch> {
-    let event = read(file)?;
-    let (kept_at, kept_as) = match capture::origins(&event) {
-        Some(origins) => (Some(origins.now), Some(origins.request_id)),
-        None => (None, None),
-    };
-    let request_id = moment.request_id.clone().or(kept_as);
-    Ok(Batch {
-        event,
-        now: moment.now.or(kept_at).unwrap_or_else(now),
-        request_id: request_id.unwrap_or_else(|| "unknown".into()),
-        known: Vec::new(),
-    })
+/// A batch of a file, as it is to be planned.
+struct Given {
+    /// The file, and which of its batches where it has several.
+    name: String,
+    source: Source,
+    batch: Batch,
+}
+
+/// The batches in a file. Those that nobody has named a delivery for get a name.
+fn batches(
+    file: &Path,
+    moment: &Moment,
+    unnamed: impl Fn() -> String,
+) -> anyhow::Result<Vec<Given>> {
+    let found = intake::read(file).with_context(|| file.display().to_string())?;
+    let count = found.len();
+    let given = found.into_iter().zip(1..).map(|(found, number)| {
+        let (kept_at, kept_as) = match found.origins {
+            Some(origins) => (Some(origins.now), Some(origins.request_id)),
+            None => (None, None),
+        };
+        Given {
+            name: match count {
+                1 => file.display().to_string(),
+                _ => format!("{} (batch {number} of {count})", file.display()),
+            },
+            source: found.source,
+            batch: Batch {
+                event: found.event,
+                now: moment.now.or(kept_at).unwrap_or_else(now),
+                request_id: moment
+                    .request_id
+                    .clone()
+                    .or(kept_as)
+                    .unwrap_or_else(&unnamed),
+                known: Vec::new(),
+            },
+        }
+    });
+    Ok(given.collect())
+}
+
+/// The name of a delivery that is only looked at: a plan is to be the same each time.
+fn unknown() -> String {
+    "unknown".into()
+}
+
+/// A name that no other delivery has. Without `daily-archive` objects are named by it.
+fn own_name() -> String {
+    let now = now();
+    format!("apply-{now}-{:016x}", RandomState::new().hash_one(now))
 }
 
 async fn run_replay(replay: &Replay, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
@@ -155,23 +215,21 @@ async fn run_replay(replay: &Replay, out: &mut dyn Write) -> anyhow::Result<Exit
     let events = &replay.events;
     let mut is_allowed = true;
     for file in &events.files {
-        let plan = logic
-            .plan(
-                &batch(file, &events.moment)?,
-                &settings.logic,
-                settings.component.timeout,
-            )
-            .with_context(|| format!("{}", file.display()))?;
-        if events.json {
-            writeln!(out, "{}", replay::to_json(&plan))?;
-        } else {
-            writeln!(out, "{}: ", file.display())?;
-            replay::print(&plan, out)?;
-            writeln!(out)?;
-        }
-        if let Err(breach) = policy::check(&plan) {
-            is_allowed = false;
-            writeln!(io::stderr(), "weir: {}: {breach}", file.display())?;
+        for Given { name, batch, .. } in batches(file, &events.moment, unknown)? {
+            let plan = logic
+                .plan(&batch, &settings.logic, settings.component.timeout)
+                .with_context(|| name.clone())?;
+            if events.json {
+                writeln!(out, "{}", replay::to_json(&plan))?;
+            } else {
+                writeln!(out, "{name}: ")?;
+                replay::print(&plan, out)?;
+                writeln!(out)?;
+            }
+            if let Err(breach) = policy::check(&plan) {
+                is_allowed = false;
+                writeln!(io::stderr(), "weir: {name}: {breach}")?;
+            }
         }
     }
     Ok(ExitCode::from(u8::from(!is_allowed)))
@@ -187,34 +245,31 @@ async fn run_diff(arguments: &Diff, out: &mut dyn Write) -> anyhow::Result<ExitC
     let new = logic(&place(&arguments.new)?, &component).await?;
     let mut is_same = true;
     for file in &arguments.files {
-        let batch = batch(file, &arguments.moment)?;
-        let plan = |logic: &Logic| {
-            logic
-                .plan(&batch, &settings.logic, component.timeout)
-                .with_context(|| format!("{}: {}", file.display(), logic.name()))
-        };
-        let (old, new) = (plan(&old)?, plan(&new)?);
-        let differences = diff::plans(&old, &new);
-        is_same &= differences.is_empty();
-        if arguments.json {
-            let line = serde_json::json!({
-                "file": file, "writes": diff::count_of_writes(&old, &new), "differences": differences,
-            });
-            writeln!(out, "{line}")?;
-            continue;
-        }
-        let writes = diff::count_of_writes(&old, &new);
-        match differences.len() {
-            0 => writeln!(out, "{}: no difference in {writes} writes", file.display())?,
-            1 => writeln!(out, "{}: 1 difference, {writes} writes", file.display())?,
-            count => writeln!(
-                out,
-                "{}: {count} differences, {writes} writes",
-                file.display()
-            )?,
-        }
-        for difference in &differences {
-            difference.print(out)?;
+        for Given { name, batch, .. } in batches(file, &arguments.moment, unknown)? {
+            let plan = |logic: &Logic| {
+                logic
+                    .plan(&batch, &settings.logic, component.timeout)
+                    .with_context(|| format!("{name}: {}", logic.name()))
+            };
+            let (old, new) = (plan(&old)?, plan(&new)?);
+            let differences = diff::plans(&old, &new);
+            let writes = diff::count_of_writes(&old, &new);
+            is_same &= differences.is_empty();
+            if arguments.json {
+                let line = serde_json::json!({
+                    "file": name, "writes": writes, "differences": differences,
+                });
+                writeln!(out, "{line}")?;
+                continue;
+            }
+            match differences.len() {
+                0 => writeln!(out, "{name}: no difference in {writes} writes")?,
+                1 => writeln!(out, "{name}: 1 difference, {writes} writes")?,
+                count => writeln!(out, "{name}: {count} differences, {writes} writes")?,
+            }
+            for difference in &differences {
+                difference.print(out)?;
+            }
         }
     }
     Ok(ExitCode::from(u8::from(!is_same)))
@@ -316,28 +371,77 @@ async fn run_apply(apply: Apply, out: &mut dyn Write) -> anyhow::Result<ExitCode
     let target = target(&settings, &aws::config().await?);
     let logic = logic(&settings.component.origin, &settings.component).await?;
     let processor = Processor::new(logic, target, settings);
-    let events = &apply.events;
-    let mut is_done = true;
-    for file in &events.files {
-        let batch = batch(file, &events.moment)?;
-        let delivery = Delivery {
-            request_id: batch.request_id,
-            function_name: events.function_name.clone(),
-            now: batch.now,
-            deadline: tokio::time::Instant::now() + Duration::from_secs(apply.timeout),
-        };
-        let outcome = processor
-            .process(&batch.event, &delivery)
-            .await
-            .with_context(|| format!("{}", file.display()))?;
-        is_done &= outcome.response.batch_item_failures.is_empty();
-        if events.json {
-            writeln!(out, "{}", serde_json::to_string(&outcome)?)?;
-        } else {
-            writeln!(out, "{}", serde_json::to_string_pretty(&outcome)?)?;
+    for file in &apply.events.files {
+        for given in batches(file, &apply.events.moment, own_name)? {
+            apply_one(&processor, &apply, given, out).await?;
         }
     }
-    Ok(ExitCode::from(u8::from(!is_done)))
+    let losses = losses(&processor.totals());
+    anyhow::ensure!(losses.is_empty(), "{}: see the log", losses.join(", "));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Processes a batch and prints what became of it.
+///
+/// One that is not done is the last: what comes after it would move watermarks past its records, which would then be
+/// taken for counted.
+async fn apply_one(
+    processor: &Processor,
+    apply: &Apply,
+    given: Given,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let Given {
+        name,
+        source,
+        batch,
+    } = given;
+    let delivery = Delivery {
+        request_id: batch.request_id,
+        function_name: apply.events.function_name.clone(),
+        now: batch.now,
+        deadline: tokio::time::Instant::now() + Duration::from_secs(apply.timeout),
+    };
+    let processed = processor.process(&batch.event, &delivery).await;
+    let outcome = processed.with_context(|| name.clone())?;
+    if apply.events.json {
+        writeln!(out, "{}", serde_json::to_string(&outcome)?)?;
+    } else {
+        writeln!(out, "{}", serde_json::to_string_pretty(&outcome)?)?;
+    }
+    let duplicates = outcome.counters.duplicates;
+    if source == Source::GivenUp && duplicates > 0 {
+        let updates = counted(duplicates, "update");
+        writeln!(
+            io::stderr(),
+            "weir: {name}: {updates} left out, as counted before or passed over: a later record of the bucket is counted"
+        )?;
+    }
+    if let Some(first) = outcome.response.batch_item_failures.first() {
+        anyhow::bail!(
+            "{name}: not done from sequence number {} on, and nothing after this batch was begun: apply it again, once what its `errors` say is mended",
+            first.item_identifier
+        );
+    }
+    Ok(())
+}
+
+/// What was not done as it should be; nothing where all is well.
+fn losses(totals: &Counters) -> Vec<String> {
+    let mut losses = Vec::new();
+    if totals.quarantined_records > 0 {
+        let records = counted(totals.quarantined_records, "record");
+        losses.push(format!("{records} quarantined"));
+    }
+    if totals.failures > 0 {
+        losses.push(format!("{} failed", counted(totals.failures, "write")));
+    }
+    losses
+}
+
+/// A number of things.
+fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 async fn run_inspect(inspect: &Inspect, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
@@ -404,18 +508,20 @@ async fn run_worker(worker: Worker, out: &mut dyn Write) -> anyhow::Result<ExitC
         worker::interrupted(),
     )
     .await?;
+    let totals = processor.totals();
     if worker.json {
-        writeln!(
-            out,
-            "{}",
-            serde_json::json!({ "worker": report, "counters": processor.totals() })
-        )?;
+        let json = serde_json::json!({ "worker": report, "counters": totals });
+        writeln!(out, "{json}")?;
     } else {
-        let totals = processor.totals();
         writeln!(
             out,
-            "{} batches with {} records from {} shards; {} delivered again, {} records given up",
-            report.batches, report.records, report.shards, report.redeliveries, report.discarded
+            "{} batches with {} records from {} shards; {} delivered again, {} records quarantined, {} given up",
+            report.batches,
+            report.records,
+            report.shards,
+            report.redeliveries,
+            totals.quarantined_records,
+            report.discarded
         )?;
         writeln!(
             out,
@@ -423,7 +529,9 @@ async fn run_worker(worker: Worker, out: &mut dyn Write) -> anyhow::Result<ExitC
             totals.snapshot_writes, totals.snapshot_updates, totals.refills, totals.archived_events
         )?;
     }
-    Ok(ExitCode::from(u8::from(report.discarded > 0)))
+    // What failed and was delivered again is done.
+    let is_complete = report.discarded == 0 && totals.quarantined_records == 0;
+    Ok(ExitCode::from(u8::from(!is_complete)))
 }
 
 #[cfg(feature = "local")]

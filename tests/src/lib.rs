@@ -21,6 +21,7 @@ pub mod program;
 pub mod proxy;
 pub mod record;
 pub mod runner;
+pub mod runtime_api;
 pub mod server;
 pub mod shards;
 pub mod simulation;

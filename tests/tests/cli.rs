@@ -252,6 +252,33 @@ async fn work_that_cannot_be_done_exits_1_with_a_sentence() {
 }
 
 #[tokio::test]
+async fn a_cause_is_said_once_and_in_one_line() {
+    const CAUSE: &str = "No such file or directory";
+    let stage = Stage::start().await;
+    let events = Events::new();
+    let good = events.of("good.json", &[consumption(1, "ann", 3)]);
+    let missing = events.path("missing/file");
+    let commands: [&[&str]; 8] = [
+        &["replay", &missing],
+        &["apply", &missing],
+        &["diff", &missing, &missing, &good],
+        &["replay", &good, "--component", &missing],
+        &["inspect", &missing],
+        &["compile", &missing],
+        &["worker", "--checkpoint", &missing],
+        &["worker", "--on-failure", &missing],
+    ];
+    for command in commands {
+        let ended = weir(command).on(&stage).run().await;
+        assert_eq!(ended.code, 1, "{command:?}: {ended:?}");
+        let said = complaint(&ended);
+        assert_eq!(said.matches(CAUSE).count(), 1, "{command:?}: {said}");
+        assert!(said.contains(&missing), "{command:?}: {said}");
+        assert!(said.starts_with("weir: "), "{command:?}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_region_it_says_how_to_set_one() {
     let events = Events::new();
     let event = events.of("event.json", &[consumption(1, "ann", 3)]);

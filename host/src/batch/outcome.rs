@@ -37,8 +37,44 @@ pub struct Body {
     pub refills_written: u64,
     /// Audit events stored.
     pub events_archived: u64,
-    /// What went wrong.
+    /// What went wrong, as far as a response holds it.
     pub errors: Vec<String>,
+}
+
+/// The most messages that a response lists.
+const MOST_ERRORS: usize = 100;
+
+/// The most bytes of one of them.
+const LONGEST_ERROR: usize = 1024;
+
+/// The most bytes of all of them.
+const MOST_ERROR_BYTES: usize = 64 * 1024;
+
+/// The messages that a response lists, and how many more there are. Lambda takes 6 MB at the most, and fails a batch
+/// whose response is larger.
+pub(super) fn listed(errors: Vec<String>) -> Vec<String> {
+    let (count, mut bytes) = (errors.len(), 0);
+    let mut listed: Vec<String> = errors
+        .into_iter()
+        .take(MOST_ERRORS)
+        .map(|mut error| {
+            if error.len() > LONGEST_ERROR {
+                error.truncate(error.floor_char_boundary(LONGEST_ERROR));
+                error.push('…');
+            }
+            error
+        })
+        .take_while(|error| {
+            bytes += error.len();
+            bytes <= MOST_ERROR_BYTES
+        })
+        .collect();
+    match count - listed.len() {
+        0 => {}
+        1 => listed.push("… and 1 more error, see the log".into()),
+        more => listed.push(format!("… and {more} more errors, see the log")),
+    }
+    listed
 }
 
 /// A record to be delivered again, with all after it.
@@ -74,6 +110,8 @@ pub struct Counters {
     pub duplicates: u64,
     /// Records, or parts of one, that could not be used.
     pub rejects: u64,
+    /// Records kept in quarantine.
+    pub quarantined_records: u64,
     /// Writes that failed.
     pub failures: u64,
     /// The same by purpose, where any failed.
@@ -135,6 +173,7 @@ impl AddAssign<&Counters> for Counters {
         self.conflicts += other.conflicts;
         self.duplicates += other.duplicates;
         self.rejects += other.rejects;
+        self.quarantined_records += other.quarantined_records;
         self.failures += other.failures;
         for (purpose, count) in &other.failures_by_purpose {
             *self.failures_by_purpose.entry(purpose.clone()).or_default() += count;
@@ -151,5 +190,36 @@ impl AddAssign<&Counters> for Counters {
         self.plan_micros += other.plan_micros;
         self.apply_micros += other.apply_micros;
         self.slowest_batch_micros = self.slowest_batch_micros.max(other.slowest_batch_micros);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_errors_are_listed_as_they_are() {
+        let errors: Vec<String> = (0..MOST_ERRORS).map(|n| format!("error {n}")).collect();
+        assert_eq!(listed(errors.clone()), errors);
+    }
+
+    #[test]
+    fn of_many_or_long_errors_the_first_are_listed_and_the_others_counted() {
+        for (error, shown) in [
+            ("short".to_string(), MOST_ERRORS),
+            (
+                "ü".repeat(700),
+                MOST_ERROR_BYTES / (LONGEST_ERROR + '…'.len_utf8()),
+            ),
+        ] {
+            let listed = listed(vec![error.clone(); 4_500]);
+            let (last, first) = listed.split_last().unwrap();
+            assert_eq!(first.len(), shown);
+            assert!(first.iter().all(|listed| {
+                listed.len() <= LONGEST_ERROR + 3 && error.starts_with(listed.trim_end_matches('…'))
+            }));
+            let more = 4_500 - shown;
+            assert_eq!(last, &format!("… and {more} more errors, see the log"));
+        }
     }
 }

@@ -43,6 +43,7 @@ impl Processor {
                     &fields,
                 );
             }
+            progress.counters.quarantined_records += indices.len() as u64;
             return;
         };
         // Named by its content, so that a redelivery overwrites it with itself.
@@ -84,12 +85,15 @@ impl Processor {
                 let message = format!("Error writing to quarantine: {failure}");
                 telemetry::line(Level::Error, Logger::Handler, &message, &fields);
             }
-            _ => telemetry::line(
-                Level::Error,
-                Logger::Handler,
-                "Records quarantined",
-                &fields,
-            ),
+            _ => {
+                progress.counters.quarantined_records += quarantined.len() as u64;
+                telemetry::line(
+                    Level::Error,
+                    Logger::Handler,
+                    "Records quarantined",
+                    &fields,
+                );
+            }
         }
     }
 }

@@ -5,11 +5,8 @@
 //! round the functions take turns, so that what else the machine does meets them all alike. They get equal events
 //! and write to equal tables of one embedded DynamoDB.
 
-mod runtime_api;
-
 use clap::Parser;
 use hyper::body::Bytes;
-use runtime_api::RuntimeApi;
 use serde_json::Value;
 use std::{
     env, fs,
@@ -20,6 +17,7 @@ use std::{
 use weir::local::{self, LocalDynamoDb};
 use weir_tests::{
     record::{self, Bucket, Generation},
+    runtime_api::RuntimeApi,
     server::Server,
     table::{self, Table},
 };
@@ -182,7 +180,7 @@ async fn run(function: &Function, server: &Server, endpoint: &str, later: usize)
     let (mut times, idle) = (Vec::new(), process.processor());
     for number in 0..=later {
         let (time, response) = api.invoke(event(&mut buckets, number)).await;
-        expect_success(function, &response);
+        expect_success(function, response);
         times.push(time);
         api.polled().await;
     }
@@ -227,8 +225,9 @@ fn now() -> Duration {
 }
 
 /// An invocation that went wrong is no measurement.
-fn expect_success(function: &Function, response: &[u8]) {
-    let response: Value = serde_json::from_slice(response).expect("the response is JSON");
+fn expect_success(function: &Function, response: Result<Bytes, Bytes>) {
+    let response = response.expect("the function answers");
+    let response: Value = serde_json::from_slice(&response).expect("the response is JSON");
     let is_empty = |list: &Value| list.as_array().is_none_or(Vec::is_empty);
     assert!(
         response["body"]["processed"] == RECORDS

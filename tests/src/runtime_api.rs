@@ -79,15 +79,18 @@ impl RuntimeApi {
     /// Waits until the process asks for an invocation, and gives the time when it did.
     pub async fn polled(&mut self) -> Instant {
         let call = self.call().await;
-        let Kind::Next(reply) = call.kind else {
-            panic!("the process answers before it asks")
+        let reply = match call.kind {
+            Kind::Next(reply) => reply,
+            Kind::Error(body) => panic!("it cannot start: {}", String::from_utf8_lossy(&body)),
+            Kind::Response(_) => panic!("the process answers before it asks"),
         };
         self.waiting = Some(reply);
         call.at
     }
 
-    /// Gives the process that has asked an event. Returns how long the answer took, and the answer.
-    pub async fn invoke(&mut self, event: Bytes) -> (Duration, Bytes) {
+    /// Gives the process that has asked an event. Returns how long the answer took, and the answer: a response, or the
+    /// process's own report of a failure.
+    pub async fn invoke(&mut self, event: Bytes) -> (Duration, Result<Bytes, Bytes>) {
         let reply = self.waiting.take().expect("the process has asked");
         self.invocations += 1;
         let id = self.invocations;
@@ -97,19 +100,17 @@ impl RuntimeApi {
             "the process has gone"
         );
         let call = self.call().await;
-        match call.kind {
-            Kind::Response(body) => (call.at - begin, body),
-            _ => panic!("the process asks again before it answers"),
-        }
+        let answer = match call.kind {
+            Kind::Response(body) => Ok(body),
+            Kind::Error(body) => Err(body),
+            Kind::Next(_) => panic!("the process asks again before it answers"),
+        };
+        (call.at - begin, answer)
     }
 
     async fn call(&mut self) -> Call {
         let call = time::timeout(PATIENCE, self.calls.recv()).await;
-        let call = call.ok().flatten().expect("the process speaks up in time");
-        if let Kind::Error(body) = &call.kind {
-            panic!("the process failed: {}", String::from_utf8_lossy(body));
-        }
-        call
+        call.ok().flatten().expect("the process speaks up in time")
     }
 }
 
