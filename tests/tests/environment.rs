@@ -53,7 +53,7 @@ fn complaint(ended: &Ended) -> &str {
 /// The variables that the help names, and those that it leaves to Lambda.
 async fn variables() -> Vec<String> {
     let help = weir(["apply", "--help"]).run().await.out;
-    let named = Regex::new(r"\[env: ([A-Z0-9_]+)=").expect("a pattern");
+    let named = Regex::new(r"\[env:\s+([A-Z0-9_]+)=").expect("a pattern");
     let named = named.captures_iter(&help).map(|found| found[1].to_owned());
     let of_lambda = ["AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL"].map(String::from);
     named.chain(of_lambda).collect()
