@@ -102,7 +102,7 @@ async fn a_blank_variable_is_as_good_as_none() {
         }
         let ended = program.run().await;
         assert_eq!(ended.code, 0, "{blank:?}: {ended:?}");
-        ended.json()["response"]["body"]["processed"].clone()
+        ended.json()["body"]["processed"].clone()
     };
     let mut names = variables().await;
     assert!(names.len() > 20, "{names:?}");

@@ -217,9 +217,10 @@ async fn a_record_that_the_log_alone_keeps_can_be_put_together_again() {
         .collect();
     let sent = serde_json::from_slice::<Value>(&record::event(&records)).expect("an event");
     let sent = sent["Records"].as_array().expect("records").clone();
-    assert_eq!(kept.into_values().collect::<Vec<_>>(), sent);
+    // Not `assert_eq!`: nobody reads a megabyte.
+    assert!(kept.into_values().collect::<Vec<_>>() == sent);
     if skip::has("jq") {
-        assert_eq!(joined_by_jq(&log), lines.join("\n") + "\n");
+        assert!(joined_by_jq(&log) == lines.join("\n") + "\n");
     } else {
         skip::say("the documented command of jq", "there is no jq");
     }
