@@ -1,12 +1,11 @@
 //! Clients of AWS, configured the standard way: environment, profiles, regions, endpoints.
 
-use crate::settings;
+mod https;
+
+use crate::settings::{self, BadSetting};
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use aws_smithy_http_client::{
-    Builder,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
+use aws_types::service_config::ServiceConfigKey;
 use std::{error::Error, fmt, time::Duration};
 
 /// Tries of one call; the batch's deadline ends them earlier.
@@ -15,6 +14,9 @@ const TRIES: u32 = 8;
 /// Why there can be no clients.
 #[derive(Debug, thiserror::Error)]
 pub enum AwsError {
+    /// A setting of the way to AWS cannot be used.
+    #[error(transparent)]
+    Setting(#[from] BadSetting),
     /// Nothing says which region to talk to.
     #[error("no AWS region: set AWS_REGION, or choose a profile that has one with AWS_PROFILE")]
     NoRegion,
@@ -34,14 +36,12 @@ pub enum AwsError {
 }
 
 /// Reads the configuration. Endpoints of single services come from `AWS_ENDPOINT_URL_DYNAMODB`,
-/// `AWS_ENDPOINT_URL_S3` and the like.
+/// `AWS_ENDPOINT_URL_S3` and the like, or from the profile's `services`.
 ///
 /// # Errors
 /// [`AwsError`], where it is not complete.
 pub async fn config() -> Result<SdkConfig, AwsError> {
-    let https = Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https();
+    let https = https::client(&settings::connection())?;
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(2))
         .operation_attempt_timeout(Duration::from_secs(10))
@@ -61,11 +61,24 @@ pub async fn config() -> Result<SdkConfig, AwsError> {
 
 /// A client of S3. An endpoint of one's own hardly has a host name for each bucket, so there it is in the path.
 pub fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
-    let is_elsewhere = config.endpoint_url().is_some() || settings::has_s3_endpoint();
     let config = aws_sdk_s3::config::Builder::from(config)
-        .force_path_style(is_elsewhere)
+        .force_path_style(has_own_endpoint(config))
         .build();
     aws_sdk_s3::Client::from_conf(config)
+}
+
+/// Whether S3 has an endpoint of its own, by a variable or by the profile, for itself or for all services.
+fn has_own_endpoint(config: &SdkConfig) -> bool {
+    let key = ServiceConfigKey::builder()
+        .service_id("S3")
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build();
+    let of_s3 = config
+        .service_config()
+        .zip(key.ok())
+        .and_then(|(services, key)| services.load_config(key));
+    config.endpoint_url().is_some() || of_s3.is_some()
 }
 
 /// The ARN of a table's latest stream.

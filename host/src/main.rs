@@ -32,6 +32,8 @@ use weir::{
 };
 
 fn main() -> ExitCode {
+    // SAFETY: this is the program's first line, and there is no thread but this one.
+    unsafe { settings::forget_blank_variables() };
     // In Lambda the program is started without arguments, and serves.
     let is_bootstrap = settings::is_lambda() && std::env::args_os().len() == 1;
     let command = if is_bootstrap {
@@ -49,26 +51,9 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            complain(&error);
-            let is_usage = error.is::<weir::settings::BadSetting>()
-                || error.is::<weir::source::RulesError>()
-                || error.is::<weir::source::FilterError>();
-            ExitCode::from(if is_usage { 2 } else { 1 })
+            let _ = writeln!(io::stderr(), "weir: {}", explained(&error));
+            exit_code(&error)
         }
-    }
-}
-
-/// Says why the program ends: in Lambda as a line of the log, where queries and alarms find it, else to a person.
-fn complain(error: &anyhow::Error) {
-    let reason = explained(error);
-    if settings::is_lambda() {
-        // For what goes wrong before the log is set up.
-        telemetry::start(Level::Info, io::stdout());
-        let message = format!("Function cannot work: {reason}");
-        let (handler, fields) = (telemetry::Logger::Handler, telemetry::Fields::new());
-        telemetry::line(Level::Error, handler, &message, &fields);
-    } else {
-        let _ = writeln!(io::stderr(), "weir: {reason}");
     }
 }
 
@@ -81,6 +66,15 @@ fn explained(error: &anyhow::Error) -> String {
             cause if said.contains(&cause) => said,
             cause => format!("{said}: {cause}"),
         })
+}
+
+/// 2 where the program was not told what it needs, 1 where the work failed.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let is_usage = error.is::<weir::settings::BadSetting>()
+        || matches!(error.downcast_ref(), Some(aws::AwsError::Setting(_)))
+        || error.is::<weir::source::RulesError>()
+        || error.is::<weir::source::FilterError>();
+    ExitCode::from(if is_usage { 2 } else { 1 })
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -109,7 +103,7 @@ fn settle(arguments: &Arguments) -> anyhow::Result<Settings> {
 }
 
 fn start_log(arguments: &Arguments, settings: &Settings, out: impl Write + Send + 'static) {
-    telemetry::start(settings.log_level, out);
+    telemetry::start(settings.log_level, settings.log_format, out);
     for doubt in arguments.doubts() {
         telemetry::line(
             Level::Warning,
@@ -536,14 +530,14 @@ async fn run_worker(worker: Worker, out: &mut dyn Write) -> anyhow::Result<ExitC
 
 #[cfg(feature = "local")]
 async fn run_demo(demo: Demo, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let mut settings = demo.settings.validate()?;
+    let mut settings = demo.settings.with_bucket(weir::demo::BUCKET).validate()?;
     // A line for every batch would hide the report; whoever asks for another level gets it.
     let level = if settings.log_level == Level::Info {
         Level::Warning
     } else {
         settings.log_level
     };
-    telemetry::start(level, io::stderr());
+    telemetry::start(level, settings.log_format, io::stderr());
     let build = async |stage: weir::demo::Stage| {
         stage.direct(&mut settings);
         let target = Target {
@@ -569,7 +563,7 @@ async fn run_demo(demo: Demo, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
 #[cfg(feature = "local")]
 async fn run_local(local: &Local, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     use weir::local::{self, LocalDynamoDb, LocalS3};
-    telemetry::start(Level::Warning, io::stderr());
+    telemetry::start(Level::Warning, telemetry::Format::Text, io::stderr());
     let objects = tempfile::tempdir().context("cannot make a folder for objects")?;
     let (dynamodb, s3) = (
         LocalDynamoDb::start().await?,
@@ -622,6 +616,24 @@ async fn run_lambda(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         settings::is_lambda(),
         "this is not AWS Lambda: AWS_LAMBDA_RUNTIME_API is not set. To follow a table's stream elsewhere, use `weir worker`"
     );
+    let served = serve(arguments).await;
+    served.or_else(|error| {
+        // As a line like any other: Lambda's filter drops what it cannot read. Where lines are written already, this
+        // one goes the same way.
+        telemetry::start(Level::Error, arguments.log_format(), io::stdout());
+        let message = format!("Function cannot start: {}", explained(&error));
+        telemetry::line(
+            Level::Error,
+            telemetry::Logger::Handler,
+            &message,
+            &telemetry::Fields::new(),
+        );
+        Ok(exit_code(&error))
+    })
+}
+
+/// Serves invocations until the function is ended.
+async fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut settings = arguments.validate()?;
     settings.metrics = settings.metrics.or(Some(Metrics::Emf));
     start_log(arguments, &settings, io::stdout());

@@ -1,7 +1,7 @@
 //! Environment and flags → one validated value. The only reader of the environment.
 //!
-//! Every setting has a variable and a flag; the flag wins. A bad value stops the program at its start, with a
-//! message that names the variable, the value and what is allowed.
+//! Every setting has a variable and a flag; the flag wins. A blank value is none. A bad value stops the program at its
+//! start, with a message that names the variable, the value and what is allowed.
 //!
 //! ```
 //! use clap::Parser;
@@ -22,7 +22,10 @@
 //! );
 //! ```
 
-use crate::contract;
+use crate::{
+    contract,
+    telemetry::{ApplicationLevel, Format},
+};
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 /// The settings as they are written: by flag, by variable, or not at all.
@@ -88,19 +91,82 @@ pub struct Arguments {
     /// Names in kept batches (entities, resources, limits, namespaces, principals): plain or hashed [default: hashed]
     #[arg(long, env = "CAPTURE_NAMES", value_name = "HOW", help_heading = SETTINGS)]
     capture_names: Option<String>,
+    /// Lambda's log format, set by Lambda: Text or JSON
+    #[arg(
+        long,
+        env = "AWS_LAMBDA_LOG_FORMAT",
+        value_name = "FORMAT",
+        hide = true
+    )]
+    aws_lambda_log_format: Option<String>,
+    /// Lambda's application log level, set by Lambda: TRACE, DEBUG, INFO, WARN, ERROR or FATAL
+    #[arg(long, env = "AWS_LAMBDA_LOG_LEVEL", value_name = "LEVEL", hide = true)]
+    aws_lambda_log_level: Option<String>,
 }
 
 const SETTINGS: &str = "Settings (each also by the variable named behind it)";
 
 /// Whether AWS Lambda started the program.
 pub fn is_lambda() -> bool {
-    std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some()
+    variable("AWS_LAMBDA_RUNTIME_API").is_some()
 }
 
-/// Whether S3 is to be reached at an endpoint of its own, as with an emulator.
-pub fn has_s3_endpoint() -> bool {
-    std::env::var_os("AWS_ENDPOINT_URL_S3").is_some_and(|url| !url.is_empty())
+/// What a variable says; a blank one says nothing.
+fn variable(name: &str) -> Option<String> {
+    let value = std::env::var(name).ok()?;
+    Some(value.trim().to_owned()).filter(|value| !value.is_empty())
 }
+
+/// Takes the blank ones of those variables out of the environment that libraries read: the SDK's, and those that name
+/// proxies. To the SDK an empty region is a region, and an empty profile a profile.
+///
+/// # Safety
+/// No other thread may run yet.
+pub unsafe fn forget_blank_variables() {
+    for (name, value) in std::env::vars_os() {
+        let is_read = name.to_str().is_some_and(|name| {
+            name.starts_with("AWS_") || PROXIES.contains(&name) || NO_PROXY.contains(&name)
+        });
+        if is_read && value.to_str().is_some_and(|value| value.trim().is_empty()) {
+            // SAFETY: the caller sees to it that nobody reads the environment meanwhile.
+            unsafe { std::env::remove_var(name) };
+        }
+    }
+}
+
+/// The variables that name proxies.
+const PROXIES: [&str; 6] = [
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+
+/// The variables that name hosts to be reached without one.
+const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
+/// The way to AWS, as far as the SDK does not read it from the environment by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// Proxies, each with the variable that names it.
+    pub proxies: Vec<(&'static str, String)>,
+    /// The file with the only certificates to be trusted, where it is not the system that says which those are.
+    pub trusted: Option<PathBuf>,
+}
+
+/// Reads which way leads to AWS: `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY`, in capitals or not, and `AWS_CA_BUNDLE`.
+pub fn connection() -> Connection {
+    let named = PROXIES.map(|name| Some((name, variable(name)?)));
+    Connection {
+        proxies: named.into_iter().flatten().collect(),
+        trusted: variable(CA_BUNDLE).map(PathBuf::from),
+    }
+}
+
+/// The variable that names the file of certificates.
+pub const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 
 /// Where the component is that comes with the program: beside it in a package, in a folder beside it after a build.
 fn own_component() -> PathBuf {
@@ -132,6 +198,8 @@ pub struct Settings {
     pub write_concurrency: usize,
     /// Lowest level of log lines.
     pub log_level: contract::Level,
+    /// The form of log lines.
+    pub log_format: Format,
     /// Where metrics go, if the operator says.
     pub metrics: Option<Metrics>,
     /// Where the component is and what it may use.
@@ -213,20 +281,125 @@ pub struct Component {
 
 /// A setting that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{variable} ({flag}) is `{value}`; allowed: {allowed}")]
-pub struct BadSetting {
-    variable: &'static str,
-    flag: String,
-    value: String,
-    allowed: &'static str,
+pub enum BadSetting {
+    /// The value is none of those that are allowed.
+    #[error("{variable} ({flag}) is `{value}`; allowed: {allowed}")]
+    NotAllowed {
+        /// The variable that may have named it.
+        variable: &'static str,
+        /// The flag that may have named it.
+        flag: String,
+        /// What it is, as far as it can be shown.
+        value: String,
+        /// What it may be.
+        allowed: &'static str,
+    },
+    /// There is an archive and no place for it.
+    #[error(
+        "ENABLE_ARCHIVAL (--enable-archival) is true, and there is no bucket to archive to; name one with ARCHIVE_BUCKET_NAME (--archive-bucket-name), or set ENABLE_ARCHIVAL to false"
+    )]
+    NoBucket,
+    /// A variable that has no flag says what cannot be done.
+    #[error("{variable} is `{value}`: {reason}")]
+    Unusable {
+        /// The variable.
+        variable: &'static str,
+        /// What it is, as far as it can be shown.
+        value: String,
+        /// Why that cannot be used, and what can.
+        reason: String,
+    },
 }
 
 impl Arguments {
+    /// The same with a bucket for what needs one, where none is named.
+    pub fn with_bucket(mut self, name: &str) -> Self {
+        if given(&self.archive_bucket_name).is_none() {
+            self.archive_bucket_name = Some(name.into());
+        }
+        self
+    }
+
     /// Checks every setting.
     ///
     /// # Errors
     /// [`BadSetting`], for the first one that cannot be used.
     pub fn validate(&self) -> Result<Settings, BadSetting> {
+        let table = read(
+            &self.table_name,
+            "TABLE_NAME",
+            "a table's name or ARN, of 1 to 1024 characters",
+            |text| (text.len() <= 1024).then(|| text.to_owned()),
+        )?;
+        let bucket = read(
+            &self.archive_bucket_name,
+            "ARCHIVE_BUCKET_NAME",
+            "a bucket's name or the ARN of an access point, without s3:// and without a path",
+            bucket,
+        )?;
+        let log_level = self.log_level()?;
+        let logic = self.logic(log_level)?;
+        if logic.archive && bucket.is_none() {
+            return Err(BadSetting::NoBucket);
+        }
+        let concurrency = read(
+            &self.write_concurrency,
+            "WRITE_CONCURRENCY",
+            "a whole number from 1 to 1000",
+            within(1, 1000),
+        )?;
+        let metrics = read(&self.metrics, "METRICS", "emf, off", |text| match text {
+            "emf" => Some(Metrics::Emf),
+            "off" => Some(Metrics::Off),
+            _ => None,
+        })?;
+        Ok(Settings {
+            table: table.unwrap_or_else(|| "rate-limits".into()),
+            bucket,
+            logic,
+            write_concurrency: concurrency.unwrap_or(32) as usize,
+            log_level,
+            log_format: self.log_format(),
+            metrics,
+            component: self.component()?,
+            capture: self.capture()?,
+        })
+    }
+
+    /// The form of log lines, which is known also where a setting is bad. What Lambda may set beside the formats of
+    /// today is no reason not to work.
+    pub fn log_format(&self) -> Format {
+        let is_json = given(&self.aws_lambda_log_format)
+            .is_some_and(|format| format.eq_ignore_ascii_case("json"));
+        if is_json {
+            Format::Json(self.application_level().unwrap_or(ApplicationLevel::Info))
+        } else {
+            Format::Text
+        }
+    }
+
+    fn application_level(&self) -> Option<ApplicationLevel> {
+        given(&self.aws_lambda_log_level).and_then(application_level)
+    }
+
+    /// The stricter one of the operator's level and Lambda's: what Lambda drops need not be written.
+    fn log_level(&self) -> Result<contract::Level, BadSetting> {
+        let own = read(
+            &self.log_level,
+            "LOG_LEVEL",
+            "debug, info, warning, error",
+            level,
+        )?;
+        let lambda = self.application_level().map(contract::Level::from);
+        Ok(match (own, lambda) {
+            (Some(own), Some(lambda)) => stricter(own, lambda),
+            (Some(level), None) | (None, Some(level)) => level,
+            (None, None) => contract::Level::Info,
+        })
+    }
+
+    /// What the component is told.
+    fn logic(&self, level: contract::Level) -> Result<contract::Settings, BadSetting> {
         let windows = read(
             &self.snapshot_windows,
             "SNAPSHOT_WINDOWS",
@@ -244,44 +417,39 @@ impl Arguments {
             "ENABLE_ARCHIVAL",
             "true, false",
             boolean,
-        )?
-        .unwrap_or(false);
-        let bucket = self
-            .archive_bucket_name
-            .clone()
-            .filter(|name| !name.is_empty());
+        )?;
         let corrections = read(
             &self.corrections,
             "CORRECTIONS",
             "all, none, or a list of window-suffix, event-time, first-consumption, full-refill, idle-batches, shard-pressure, daily-archive",
             corrections,
         )?;
-        let is_burst =
-            read(&self.burst_ceiling, "BURST_CEILING", "true, false", boolean)?.unwrap_or(false);
+        let is_burst = read(&self.burst_ceiling, "BURST_CEILING", "true, false", boolean)?;
         let max_shard_count = read(
             &self.max_shard_count,
             "MAX_SHARD_COUNT",
             "a whole number from 1 to 1024",
             within(1, 1024),
         )?;
-        let concurrency = read(
-            &self.write_concurrency,
-            "WRITE_CONCURRENCY",
-            "a whole number from 1 to 1000",
-            within(1, 1000),
-        )?;
-        let log_level = read(
-            &self.log_level,
-            "LOG_LEVEL",
-            "debug, info, warning, error",
+        let usual_windows = || vec![contract::Window::Hourly, contract::Window::Daily];
+        Ok(contract::Settings {
+            windows: windows.unwrap_or_else(usual_windows),
+            snapshot_ttl_days: ttl.unwrap_or(90),
+            archive: is_archived.unwrap_or(false),
+            corrections: corrections.unwrap_or(contract::Corrections::all()),
+            ceiling: if is_burst.unwrap_or(false) {
+                contract::Ceiling::Burst
+            } else {
+                contract::Ceiling::Capacity
+            },
+            max_shard_count: max_shard_count.unwrap_or(32),
             level,
-        )?
-        .unwrap_or(contract::Level::Info);
-        let metrics = read(&self.metrics, "METRICS", "emf, off", |text| match text {
-            "emf" => Some(Metrics::Emf),
-            "off" => Some(Metrics::Off),
-            _ => None,
-        })?;
+        })
+    }
+
+    /// Where the component is and what it may use.
+    fn component(&self) -> Result<Component, BadSetting> {
+        let origin = read(&self.logic_component, "LOGIC_COMPONENT", PLACES, origin)?;
         let sha256 = read(
             &self.logic_sha256,
             "LOGIC_SHA256",
@@ -294,25 +462,7 @@ impl Arguments {
             "a whole number from 1 to 86400",
             within(1, 86_400),
         )?;
-        let shadow = read(&self.logic_shadow, "LOGIC_SHADOW", PLACES, place)?.flatten();
-        let component = read(&self.logic_component, "LOGIC_COMPONENT", PLACES, place)?.flatten();
-        let capture_to = read(&self.capture_to, "CAPTURE_TO", PLACES, place)?.flatten();
-        let capture_every = read(
-            &self.capture_every,
-            "CAPTURE_EVERY",
-            "a whole number from 1 to 1000000",
-            within(1, 1_000_000),
-        )?;
-        let capture_names = read(
-            &self.capture_names,
-            "CAPTURE_NAMES",
-            "plain, hashed",
-            |text| match text {
-                "plain" => Some(Names::Plain),
-                "hashed" => Some(Names::Hashed),
-                _ => None,
-            },
-        )?;
+        let shadow = read(&self.logic_shadow, "LOGIC_SHADOW", PLACES, self::origin)?;
         let timeout = read(
             &self.logic_timeout_ms,
             "LOGIC_TIMEOUT_MS",
@@ -325,68 +475,56 @@ impl Arguments {
             "a whole number from 1 to 4095",
             within(1, 4095),
         )?;
-        let table = read(
-            &self.table_name,
-            "TABLE_NAME",
-            "a table's name or ARN, of 1 to 1024 characters",
-            |text| (1..=1024).contains(&text.len()).then(|| text.to_string()),
-        )?;
-        Ok(Settings {
-            table: table.unwrap_or_else(|| "rate-limits".into()),
-            logic: contract::Settings {
-                windows: windows
-                    .unwrap_or_else(|| vec![contract::Window::Hourly, contract::Window::Daily]),
-                snapshot_ttl_days: ttl.unwrap_or(90),
-                archive: is_archived && bucket.is_some(),
-                corrections: corrections.unwrap_or(contract::Corrections::all()),
-                ceiling: if is_burst {
-                    contract::Ceiling::Burst
-                } else {
-                    contract::Ceiling::Capacity
-                },
-                max_shard_count: max_shard_count.unwrap_or(32),
-                level: log_level,
-            },
-            bucket,
-            write_concurrency: concurrency.unwrap_or(32) as usize,
-            log_level,
-            metrics,
-            component: Component {
-                origin: component.unwrap_or_else(|| Origin::File(own_component())),
-                packaged: own_component(),
-                sha256,
-                timeout: Duration::from_millis(timeout.unwrap_or(5000).into()),
-                memory: memory.unwrap_or(256) as usize * 1024 * 1024,
-                refresh: refresh.map(|seconds| Duration::from_secs(seconds.into())),
-                shadow,
-            },
-            capture: capture_to.map(|to| Capture {
-                to,
-                every: capture_every.unwrap_or(100),
-                names: capture_names.unwrap_or(Names::Hashed),
-            }),
+        Ok(Component {
+            origin: origin.unwrap_or_else(|| Origin::File(own_component())),
+            packaged: own_component(),
+            sha256,
+            timeout: Duration::from_millis(timeout.unwrap_or(5000).into()),
+            memory: memory.unwrap_or(256) as usize * 1024 * 1024,
+            refresh: refresh.map(|seconds| Duration::from_secs(seconds.into())),
+            shadow,
         })
+    }
+
+    /// Which batches are kept.
+    fn capture(&self) -> Result<Option<Capture>, BadSetting> {
+        let to = read(&self.capture_to, "CAPTURE_TO", PLACES, origin)?;
+        let every = read(
+            &self.capture_every,
+            "CAPTURE_EVERY",
+            "a whole number from 1 to 1000000",
+            within(1, 1_000_000),
+        )?;
+        let names = read(
+            &self.capture_names,
+            "CAPTURE_NAMES",
+            "plain, hashed",
+            |text| match text {
+                "plain" => Some(Names::Plain),
+                "hashed" => Some(Names::Hashed),
+                _ => None,
+            },
+        )?;
+        Ok(to.map(|to| Capture {
+            to,
+            every: every.unwrap_or(100),
+            names: names.unwrap_or(Names::Hashed),
+        }))
     }
 
     /// Notes for the operator about settings that are valid but do not do what they seem to.
     pub fn doubts(&self) -> Vec<&'static str> {
-        let is_archived = self
-            .enable_archival
-            .as_deref()
-            .and_then(|text| boolean(text.trim()))
-            .unwrap_or(false);
-        let is_set =
-            |setting: &Option<String>| setting.as_deref().is_some_and(|text| !text.is_empty());
-        let mut doubts = Vec::new();
-        if is_archived && !is_set(&self.archive_bucket_name) {
-            doubts.push("ENABLE_ARCHIVAL is true but ARCHIVE_BUCKET_NAME is empty: expired audit events are not archived");
-        }
-        if !is_set(&self.capture_to) && (is_set(&self.capture_every) || is_set(&self.capture_names))
-        {
-            doubts.push("CAPTURE_EVERY and CAPTURE_NAMES have no effect without CAPTURE_TO");
-        }
-        doubts
+        let is_idle = given(&self.capture_to).is_none()
+            && (given(&self.capture_every).is_some() || given(&self.capture_names).is_some());
+        let doubt = "CAPTURE_EVERY and CAPTURE_NAMES have no effect without CAPTURE_TO";
+        is_idle.then_some(doubt).into_iter().collect()
     }
+}
+
+/// What a setting says; a blank one says nothing.
+fn given(value: &Option<String>) -> Option<&str> {
+    let text = value.as_deref()?.trim();
+    (!text.is_empty()).then_some(text)
 }
 
 /// Reads one setting, where it is given.
@@ -396,17 +534,36 @@ fn read<T>(
     allowed: &'static str,
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<Option<T>, BadSetting> {
-    let Some(value) = value else { return Ok(None) };
+    let Some(text) = given(value) else {
+        return Ok(None);
+    };
     let flag = match variable {
         "LOGIC_COMPONENT" => "--component".into(),
         _ => format!("--{}", variable.to_lowercase().replace('_', "-")),
     };
-    parse(value.trim()).map(Some).ok_or_else(|| BadSetting {
+    parse(text).map(Some).ok_or_else(|| BadSetting::NotAllowed {
         variable,
         flag,
-        value: value.clone(),
+        value: shown(text),
         allowed,
     })
+}
+
+/// A value as it can be shown to a person: not all of a long one, and nothing that acts on a terminal.
+pub(crate) fn shown(value: &str) -> String {
+    const LONGEST: usize = 200;
+    let mut shown = String::new();
+    for c in value.chars().take(LONGEST) {
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    if value.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 fn within(least: u32, most: u32) -> impl Fn(&str) -> Option<u32> {
@@ -418,14 +575,6 @@ fn within(least: u32, most: u32) -> impl Fn(&str) -> Option<u32> {
 }
 
 const PLACES: &str = "a path, or s3://bucket/key";
-
-/// A place, or none where the text is empty.
-fn place(text: &str) -> Option<Option<Origin>> {
-    match text {
-        "" => Some(None),
-        _ => origin(text).map(Some),
-    }
-}
 
 /// The place that a text names; none where it begins with `s3://` and no bucket and key follow.
 pub fn origin(text: &str) -> Option<Origin> {
@@ -442,7 +591,7 @@ pub fn origin(text: &str) -> Option<Origin> {
 fn boolean(text: &str) -> Option<bool> {
     match text.to_lowercase().as_str() {
         "true" => Some(true),
-        "false" | "" => Some(false),
+        "false" => Some(false),
         _ => None,
     }
 }
@@ -455,6 +604,33 @@ fn level(text: &str) -> Option<contract::Level> {
         "error" => Some(contract::Level::Error),
         _ => None,
     }
+}
+
+fn application_level(text: &str) -> Option<ApplicationLevel> {
+    match text.to_uppercase().as_str() {
+        "TRACE" => Some(ApplicationLevel::Trace),
+        "DEBUG" => Some(ApplicationLevel::Debug),
+        "INFO" => Some(ApplicationLevel::Info),
+        "WARN" => Some(ApplicationLevel::Warn),
+        "ERROR" => Some(ApplicationLevel::Error),
+        "FATAL" => Some(ApplicationLevel::Fatal),
+        _ => None,
+    }
+}
+
+/// That one of two levels which lets fewer lines through.
+fn stricter(one: contract::Level, other: contract::Level) -> contract::Level {
+    use contract::Level::{Debug, Error, Info, Warning};
+    let mut levels = [Error, Warning, Info].into_iter();
+    let strictest = levels.find(|level| one == *level || other == *level);
+    strictest.unwrap_or(Debug)
+}
+
+/// A bucket's name; that an address was given in its place shows at the slash.
+fn bucket(text: &str) -> Option<String> {
+    let is_name = text.starts_with("arn:") || !text.contains(['/', ':']);
+    let is_one = !text.contains(char::is_whitespace);
+    (is_name && is_one).then(|| text.to_owned())
 }
 
 /// The windows of a list, each once: a window listed twice would count everything twice.
@@ -533,7 +709,7 @@ mod tests {
 
     #[test]
     fn a_bad_value_names_the_variable_the_value_and_what_is_allowed() {
-        let cases: [(Field, &str, &str); 18] = [
+        let cases: [(Field, &str, &str); 19] = [
             (|a| &mut a.logic_component, "s3://bucket", "LOGIC_COMPONENT"),
             (|a| &mut a.logic_shadow, "s3:///key", "LOGIC_SHADOW"),
             (|a| &mut a.capture_every, "0", "CAPTURE_EVERY"),
@@ -543,7 +719,16 @@ mod tests {
                 "hourly,weekly",
                 "SNAPSHOT_WINDOWS",
             ),
-            (|a| &mut a.snapshot_windows, "", "SNAPSHOT_WINDOWS"),
+            (
+                |a| &mut a.archive_bucket_name,
+                "s3://archive",
+                "ARCHIVE_BUCKET_NAME",
+            ),
+            (
+                |a| &mut a.archive_bucket_name,
+                "archive/audit",
+                "ARCHIVE_BUCKET_NAME",
+            ),
             (|a| &mut a.snapshot_ttl_days, "0", "SNAPSHOT_TTL_DAYS"),
             (|a| &mut a.snapshot_ttl_days, "ninety", "SNAPSHOT_TTL_DAYS"),
             (|a| &mut a.enable_archival, "yes", "ENABLE_ARCHIVAL"),
@@ -558,9 +743,9 @@ mod tests {
             (|a| &mut a.logic_memory_mib, "1e3", "LOGIC_MEMORY_MIB"),
         ];
         for (field, value, variable) in cases {
-            let error = with(field, value).unwrap_err();
-            assert_eq!((error.variable, error.value.as_str()), (variable, value));
-            assert!(error.to_string().contains("; allowed: "), "{error}");
+            let said = with(field, value).unwrap_err().to_string();
+            assert!(said.starts_with(&format!("{variable} (--")), "{said}");
+            assert!(said.contains(&format!("is `{value}`; allowed: ")), "{said}");
         }
     }
 
@@ -582,7 +767,7 @@ mod tests {
         for (text, expected) in [
             ("s3://logic/weir/new.wasm", Some(object)),
             ("new.wasm", Some(Origin::File("new.wasm".into()))),
-            ("", None),
+            (" ", None),
         ] {
             let settings = with(|a| &mut a.logic_shadow, text).unwrap();
             assert_eq!(settings.component.shadow, expected, "{text}");
@@ -591,15 +776,125 @@ mod tests {
     }
 
     #[test]
-    fn archival_needs_a_bucket_and_says_so() {
+    fn archival_without_a_bucket_is_refused() {
         let mut arguments = Arguments {
             enable_archival: Some("TRUE".into()),
             ..Arguments::default()
         };
-        assert_eq!(arguments.doubts().len(), 1);
-        assert!(!arguments.validate().unwrap().logic.archive);
-        arguments.archive_bucket_name = Some("archive".into());
-        assert!(arguments.doubts().is_empty());
-        assert!(arguments.validate().unwrap().logic.archive);
+        for blank in [None, Some(""), Some(" ")] {
+            arguments.archive_bucket_name = blank.map(str::to_owned);
+            assert_eq!(arguments.validate().unwrap_err(), BadSetting::NoBucket);
+        }
+        assert!(
+            arguments
+                .with_bucket("archive")
+                .validate()
+                .unwrap()
+                .logic
+                .archive
+        );
+    }
+
+    #[test]
+    fn a_bucket_of_ones_own_is_not_taken_where_another_is_named() {
+        let arguments = Arguments {
+            archive_bucket_name: Some("named".into()),
+            ..Arguments::default()
+        };
+        let settings = arguments.with_bucket("own").validate().unwrap();
+        assert_eq!(settings.bucket.as_deref(), Some("named"));
+    }
+
+    #[test]
+    fn names_of_table_and_bucket_are_trimmed() {
+        let settings = with(|a| &mut a.table_name, " limits\r\n").unwrap();
+        assert_eq!(settings.table, "limits");
+        let settings = with(|a| &mut a.archive_bucket_name, "\tarchive ").unwrap();
+        assert_eq!(settings.bucket.as_deref(), Some("archive"));
+        let point = "arn:aws:s3:us-east-1:123456789012:accesspoint/archive";
+        let settings = with(|a| &mut a.archive_bucket_name, point).unwrap();
+        assert_eq!(settings.bucket.as_deref(), Some(point));
+    }
+
+    #[test]
+    fn the_level_is_the_stricter_one_of_the_operators_and_lambdas() {
+        use contract::Level::{Debug, Error, Info, Warning};
+        for (own, lambda, expected) in [
+            (None, None, Info),
+            (Some("debug"), None, Debug),
+            (None, Some("TRACE"), Debug),
+            (None, Some("DEBUG"), Debug),
+            (None, Some("WARN"), Warning),
+            (None, Some("FATAL"), Error),
+            (Some("debug"), Some("INFO"), Info),
+            (Some("error"), Some("INFO"), Error),
+            (Some("info"), Some("ERROR"), Error),
+            (Some("warning"), Some("DEBUG"), Warning),
+            (Some("warning"), Some("one of tomorrow"), Warning),
+        ] {
+            let arguments = Arguments {
+                log_level: own.map(str::to_owned),
+                aws_lambda_log_level: lambda.map(str::to_owned),
+                ..Arguments::default()
+            };
+            let settings = arguments.validate().unwrap();
+            let levels = (settings.log_level, settings.logic.level);
+            assert_eq!(levels, (expected, expected), "{own:?} {lambda:?}");
+        }
+    }
+
+    #[test]
+    fn the_format_of_lines_is_lambdas() {
+        let format = |format: Option<&str>, level: Option<&str>| {
+            let arguments = Arguments {
+                aws_lambda_log_format: format.map(str::to_owned),
+                aws_lambda_log_level: level.map(str::to_owned),
+                ..Arguments::default()
+            };
+            arguments.log_format()
+        };
+        for text in [None, Some("Text"), Some(""), Some("one of tomorrow")] {
+            assert_eq!(format(text, Some("ERROR")), Format::Text, "{text:?}");
+        }
+        let json = Some("JSON");
+        assert_eq!(format(json, None), Format::Json(ApplicationLevel::Info));
+        assert_eq!(
+            format(json, Some("FATAL")),
+            Format::Json(ApplicationLevel::Fatal)
+        );
+    }
+
+    #[test]
+    fn a_value_is_shown_so_that_it_harms_no_terminal() {
+        assert_eq!(shown("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
+        assert_eq!(shown(&"ü".repeat(201)), "ü".repeat(200) + "…");
+    }
+
+    #[test]
+    fn a_blank_value_is_none_for_every_setting() {
+        let names: Vec<_> = <Arguments as clap::Args>::augment_args(clap::Command::new("weir"))
+            .get_arguments()
+            .map(|argument| argument.get_long().unwrap().to_owned())
+            .collect();
+        assert!(names.len() > 20, "{names:?}");
+        #[derive(clap::Parser)]
+        struct Program {
+            #[command(flatten)]
+            arguments: Arguments,
+        }
+        let settings = |flags: &[String]| {
+            let all = ["weir".to_owned()].into_iter().chain(flags.to_vec());
+            let program = <Program as clap::Parser>::try_parse_from(all).unwrap();
+            format!("{:?}", program.arguments.validate().unwrap())
+        };
+        for name in names {
+            for blank in ["", " ", "\t\n"] {
+                assert_eq!(
+                    settings(&[format!("--{name}={blank}")]),
+                    settings(&[]),
+                    "{name}"
+                );
+            }
+        }
     }
 }

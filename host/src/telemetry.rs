@@ -6,14 +6,17 @@
 //! an event's field `line` holds the further fields as the inside of a JSON object. All that is done for a batch
 //! is done in one span, which this program's own lines do not show.
 //!
-//! A line is written as it comes, in one write. Nothing is kept back, so nothing has to be flushed at the end.
+//! A line is written as it comes, in one write. Nothing is kept back, so nothing has to be flushed at the end. Lines
+//! that are too long for CloudWatch are written in parts. What hides or turns text round on a screen is escaped.
+
+mod parts;
 
 use crate::contract::{Entry, Fact, FieldValue, Level, Scope};
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 use std::{
     borrow::Cow,
-    fmt::{Debug, Write as _},
+    fmt::{self, Debug, Write as _},
     io::Write,
     sync::Mutex,
 };
@@ -53,6 +56,90 @@ impl From<Scope> for Logger {
             Scope::Processor => Self::Processor,
             Scope::Archiver => Self::Archiver,
         }
+    }
+}
+
+/// The log format that Lambda is set to. A line is a JSON object in both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Lambda takes every line as it is.
+    #[default]
+    Text,
+    /// Lambda drops lines below a level, and takes those without a level or a time that it understands for INFO. So a
+    /// warning is `WARN` there, and lines of metrics have a level and a time.
+    Json(ApplicationLevel),
+}
+
+/// The level below which Lambda drops lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ApplicationLevel {
+    /// Everything is kept.
+    Trace,
+    /// DEBUG and above.
+    Debug,
+    /// INFO and above.
+    Info,
+    /// WARN and above.
+    Warn,
+    /// ERROR and above.
+    Error,
+    /// FATAL alone.
+    Fatal,
+}
+
+impl From<ApplicationLevel> for Level {
+    fn from(level: ApplicationLevel) -> Self {
+        match level {
+            ApplicationLevel::Trace | ApplicationLevel::Debug => Self::Debug,
+            ApplicationLevel::Info => Self::Info,
+            ApplicationLevel::Warn => Self::Warning,
+            ApplicationLevel::Error | ApplicationLevel::Fatal => Self::Error,
+        }
+    }
+}
+
+impl Format {
+    /// What a level is called.
+    fn level(self, level: tracing::Level) -> &'static str {
+        match level {
+            tracing::Level::ERROR => "ERROR",
+            tracing::Level::WARN if self == Self::Text => "WARNING",
+            tracing::Level::WARN => "WARN",
+            tracing::Level::INFO => "INFO",
+            _ => "DEBUG",
+        }
+    }
+
+    /// The level of metrics, which are no matter of levels and have to come through: where INFO does not, FATAL does.
+    /// That one is not used otherwise, so that no count of errors has them in it.
+    fn level_of_metrics(self) -> &'static str {
+        match self {
+            Self::Json(lowest) if lowest > ApplicationLevel::Info => "FATAL",
+            Self::Text | Self::Json(_) => "INFO",
+        }
+    }
+
+    /// The time, as queries (`Text`) or Lambda's documentation (`Json`) have it.
+    fn now(self) -> String {
+        let form = match self {
+            Self::Text => "%Y-%m-%dT%H:%M:%S%.6f+00:00",
+            Self::Json(_) => "%Y-%m-%dT%H:%M:%S%.6fZ",
+        };
+        chrono::Utc::now().format(form).to_string()
+    }
+
+    /// A line that is a JSON object already.
+    fn complete(self, line: &str) -> String {
+        let members = line.strip_prefix('{').filter(|_| self != Self::Text);
+        let Some(members) = members else {
+            return line.to_owned();
+        };
+        let comma = if members.starts_with('}') { "" } else { "," };
+        format!(
+            "{{\"level\":\"{}\",\"timestamp\":\"{}\"{comma}{members}",
+            self.level_of_metrics(),
+            self.now()
+        )
     }
 }
 
@@ -151,13 +238,14 @@ const RAW: &str = "weir::raw";
 /// Sends this program's lines, from `level` on, to `out`; those of libraries only from WARNING on.
 ///
 /// Does nothing if the program already has a subscriber.
-pub fn start(level: Level, out: impl Write + Send + 'static) {
-    let _ = subscriber(level, out).try_init();
+pub fn start(level: Level, format: Format, out: impl Write + Send + 'static) {
+    let _ = subscriber(level, format, out).try_init();
 }
 
 /// What [`start`] starts, for those who want it for a part of their program.
 pub fn subscriber(
     level: Level,
+    format: Format,
     out: impl Write + Send + 'static,
 ) -> impl Subscriber + Send + Sync + SubscriberInitExt {
     let level = match level {
@@ -174,39 +262,122 @@ pub fn subscriber(
         .with_target("aws_config::imds", tracing::Level::ERROR)
         .with_target("weir", level)
         .with_target(RAW, tracing::Level::INFO);
-    tracing_subscriber::registry().with(Lines(Mutex::new(out)).with_filter(targets))
+    let out = Mutex::new(out);
+    tracing_subscriber::registry().with(Lines { format, out }.with_filter(targets))
 }
 
 /// Prints events as JSON lines.
-struct Lines<W>(Mutex<W>);
+struct Lines<W> {
+    format: Format,
+    out: Mutex<W>,
+}
 
 impl<W: Write + Send + 'static, S: Subscriber> Layer<S> for Lines<W> {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
         let mut found = Found::default();
-        let text = match metadata.target() {
+        match metadata.target() {
+            RAW | LINE => event.record(&mut Own(&mut found)),
+            _ => event.record(&mut found),
+        }
+        let (line, head) = match metadata.target() {
             RAW => {
-                event.record(&mut Own(&mut found));
-                found.line
-            }
-            LINE => {
-                event.record(&mut Own(&mut found));
-                found.json(metadata)
+                let head = Head::of_metrics(self.format);
+                (self.format.complete(&found.line), head)
             }
             _ => {
-                event.record(&mut found);
-                found.json(metadata)
+                let head = Head::new(self.format, metadata, &found);
+                let fields = (found.line.as_str(), found.others.json.as_str());
+                (format!("{{{head}{}{}}}", fields.0, fields.1), head)
             }
         };
         // One write for a line, so that lines of several threads do not mix. A log that cannot be written cannot be reported.
         let mut out = self
-            .0
+            .out
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let _ = out
-            .write_all((text + "\n").as_bytes())
-            .and_then(|()| out.flush());
+        let head = || escaped(head.shortened().to_string());
+        for line in parts::of(escaped(line), head) {
+            let _ = out
+                .write_all((line + "\n").as_bytes())
+                .and_then(|()| out.flush());
+        }
     }
+}
+
+/// The members that a line begins with.
+struct Head {
+    timestamp: String,
+    level: &'static str,
+    logger: String,
+    message: String,
+}
+
+impl Head {
+    fn new(format: Format, metadata: &Metadata<'_>, found: &Found) -> Self {
+        let logger = found.logger.as_deref().unwrap_or(metadata.target());
+        Self {
+            timestamp: format.now(),
+            level: format.level(*metadata.level()),
+            logger: logger.into(),
+            message: found.message.clone(),
+        }
+    }
+
+    /// For parts of a line of metrics.
+    fn of_metrics(format: Format) -> Self {
+        Self {
+            timestamp: format.now(),
+            level: format.level_of_metrics(),
+            logger: Logger::Handler.name().into(),
+            message: "Metrics".into(),
+        }
+    }
+
+    /// The head of a part, which has all of the message in its pieces.
+    fn shortened(mut self) -> Self {
+        const LONGEST: usize = 500;
+        if let Some((end, _)) = self.message.char_indices().nth(LONGEST) {
+            self.message.truncate(end);
+            self.message.push('…');
+        }
+        self
+    }
+}
+
+/// As the inside of a JSON object.
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "\"timestamp\":\"{}\",\"level\":\"{}\",\"logger\":{},\"message\":{}",
+            self.timestamp,
+            self.level,
+            Value::from(self.logger.as_str()),
+            Value::from(self.message.as_str())
+        )
+    }
+}
+
+/// JSON text in which nothing acts on the screen that shows it: DEL and C1, marks and overrides of direction, and
+/// separators that some take for the end of a line. They stand nowhere but in strings, so an escape takes their place.
+fn escaped(json: String) -> String {
+    let acts = |c: char| {
+        matches!(c, '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !json.contains(acts) {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if acts(c) {
+            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 /// The fields of an event.
@@ -216,29 +387,6 @@ struct Found {
     message: String,
     line: String,
     others: Fields,
-}
-
-impl Found {
-    fn json(&self, metadata: &Metadata<'_>) -> String {
-        let level = match *metadata.level() {
-            tracing::Level::ERROR => "ERROR",
-            tracing::Level::WARN => "WARNING",
-            tracing::Level::INFO => "INFO",
-            _ => "DEBUG",
-        };
-        let now = chrono::Utc::now();
-        let timestamp = now.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string();
-        let (logger, message) = (
-            self.logger.as_deref().unwrap_or(metadata.target()),
-            Value::from(self.message.as_str()),
-        );
-        format!(
-            "{{\"timestamp\":\"{timestamp}\",\"level\":\"{level}\",\"logger\":{},\"message\":{message}{}{}}}",
-            Value::from(logger),
-            self.line,
-            self.others.json
-        )
-    }
 }
 
 /// Events of libraries: whatever they call their fields, only `message` is more than a field.
@@ -308,8 +456,12 @@ mod tests {
 
     /// What is written meanwhile: each write by itself.
     fn written(level: Level, work: impl FnOnce()) -> Vec<String> {
+        written_as(Format::Text, level, work)
+    }
+
+    fn written_as(format: Format, level: Level, work: impl FnOnce()) -> Vec<String> {
         let written = Written::default();
-        tracing::subscriber::with_default(subscriber(level, written.clone()), work);
+        tracing::subscriber::with_default(subscriber(level, format, written.clone()), work);
         let writes = written.0.lock().unwrap();
         let texts = writes.iter().map(|write| String::from_utf8(write.clone()));
         texts.map(Result::unwrap).collect()
@@ -403,5 +555,159 @@ mod tests {
                 ("level_".into(), true.into()),
             ]
         );
+    }
+
+    #[test]
+    fn what_acts_on_a_screen_is_escaped_wherever_it_stands() {
+        const HIDDEN: [char; 19] = [
+            '\u{7f}', '\u{80}', '\u{85}', '\u{9b}', '\u{9f}', '\u{61c}', '\u{200e}', '\u{200f}',
+            '\u{2028}', '\u{2029}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}',
+            '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}',
+        ];
+        for hidden in HIDDEN {
+            let text = format!("a{hidden}b");
+            let lines = written(Level::Info, || {
+                let fields = Fields::new().with(&text, &text);
+                line(Level::Info, Logger::Handler, &text, &fields);
+                tracing::warn!(target: "some_library", found = text, "{text}");
+                raw(
+                    &Value::from(Map::from_iter([(text.clone(), Value::from(text.as_str()))]))
+                        .to_string(),
+                );
+            });
+            assert_eq!(lines.len(), 3, "{hidden:?}");
+            for line in &lines {
+                assert!(!line.contains(HIDDEN), "{line:?}");
+                assert!(
+                    line.contains(&format!("a\\u{:04x}b", u32::from(hidden))),
+                    "{line:?}"
+                );
+            }
+            let [own, library, raw] =
+                [0, 1, 2].map(|at| -> Value { serde_json::from_str(&lines[at]).unwrap() });
+            assert_eq!(
+                (&own["message"], &own[&text]),
+                (&text.as_str().into(), &text.as_str().into())
+            );
+            assert_eq!(
+                (&library["message"], &library["found"]),
+                (&text.as_str().into(), &text.as_str().into())
+            );
+            assert_eq!(raw[&text], text.as_str());
+        }
+    }
+
+    #[test]
+    fn text_that_only_looks_foreign_stays_as_it_is() {
+        let text = "naïve café \u{a0} 東京 \u{200b}😀 \u{fffd}";
+        let lines = written(Level::Info, || {
+            line(Level::Info, Logger::Handler, text, &Fields::new())
+        });
+        assert!(lines[0].contains(text), "{}", lines[0]);
+    }
+
+    #[test]
+    fn every_level_is_one_that_lambda_knows_where_lambda_filters() {
+        let lines = written_as(Format::Json(ApplicationLevel::Trace), Level::Debug, || {
+            for level in [Level::Debug, Level::Info, Level::Warning, Level::Error] {
+                line(level, Logger::Handler, "said", &Fields::new());
+            }
+        });
+        let lines: Vec<Value> = lines
+            .iter()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let levels: Vec<_> = lines
+            .iter()
+            .map(|line| line["level"].as_str().unwrap())
+            .collect();
+        assert_eq!(levels, ["DEBUG", "INFO", "WARN", "ERROR"]);
+        for line in lines {
+            let time = line["timestamp"].as_str().unwrap();
+            assert!(
+                time.ends_with('Z') && chrono::DateTime::parse_from_rfc3339(time).is_ok(),
+                "{time}"
+            );
+        }
+    }
+
+    #[test]
+    fn metrics_pass_lambdas_filter_at_every_level_and_are_never_counted_as_a_fault() {
+        use ApplicationLevel::{Debug, Error, Fatal, Info, Trace, Warn};
+        for (lowest, expected) in [
+            (Trace, "INFO"),
+            (Debug, "INFO"),
+            (Info, "INFO"),
+            (Warn, "FATAL"),
+            (Error, "FATAL"),
+            (Fatal, "FATAL"),
+        ] {
+            let metrics = r#"{"_aws":{"Timestamp":5},"Records":7}"#;
+            // Also where this program writes nothing below ERROR.
+            let lines = written_as(Format::Json(lowest), lowest.into(), || raw(metrics));
+            let line: Value = serde_json::from_str(&lines[0]).unwrap();
+            assert_eq!(line["level"], expected, "{lowest:?}");
+            let time = line["timestamp"].as_str().unwrap();
+            assert!(chrono::DateTime::parse_from_rfc3339(time).is_ok(), "{time}");
+            assert_eq!(
+                (&line["_aws"]["Timestamp"], &line["Records"]),
+                (&5.into(), &7.into())
+            );
+        }
+    }
+
+    #[test]
+    fn an_object_without_members_gets_a_level_and_a_time_as_well() {
+        let lines = written_as(Format::Json(ApplicationLevel::Info), Level::Info, || {
+            raw("{}")
+        });
+        let line: Value = serde_json::from_str(&lines[0]).unwrap();
+        assert_eq!(line.as_object().map(Map::len), Some(2));
+    }
+
+    #[test]
+    fn no_line_is_too_long_and_the_parts_of_a_long_one_make_it_up() {
+        let value = "\"\u{85}ü😀\\ ".repeat(60_000);
+        for format in [Format::Text, Format::Json(ApplicationLevel::Info)] {
+            let lines = written_as(format, Level::Info, || {
+                let fields = Fields::new().with("quarantined", &value);
+                line(Level::Error, Logger::Handler, "kept here only", &fields);
+                line(Level::Error, Logger::Handler, &value, &Fields::new());
+                tracing::error!(target: "some_library", record = value, "discarded");
+                raw(&Value::from(Map::from_iter([(
+                    "record".to_owned(),
+                    Value::from(value.as_str()),
+                )]))
+                .to_string());
+            });
+            let mut whole: Vec<(Value, Value)> = Vec::new();
+            let mut text = String::new();
+            for line in &lines {
+                assert!(line.len() + 26 <= 256 * 1024, "{}", line.len());
+                let part: Value = serde_json::from_str(line).unwrap();
+                text.push_str(part["piece"].as_str().unwrap());
+                if part["part"] == part["parts"] {
+                    whole.push((serde_json::from_str(&text).unwrap(), part));
+                    text.clear();
+                }
+            }
+            assert_eq!((whole.len(), text.as_str()), (4, ""));
+            let [own, message, library, raw] = [0, 1, 2, 3].map(|at| &whole[at]);
+            for (line, part) in &whole[..3] {
+                for name in ["timestamp", "level", "logger"] {
+                    assert_eq!(line[name], part[name]);
+                }
+            }
+            assert_eq!(
+                (&own.0["quarantined"], &own.1["message"]),
+                (&value.as_str().into(), &"kept here only".into())
+            );
+            assert_eq!(message.0["message"], value.as_str());
+            assert_eq!(
+                (&library.0["record"], &library.1["message"]),
+                (&value.as_str().into(), &"discarded".into())
+            );
+            assert_eq!(raw.0["record"], value.as_str());
+        }
     }
 }

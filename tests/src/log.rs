@@ -12,7 +12,10 @@ use std::{
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 use tracing::Dispatch;
-use weir::{contract::Level, telemetry};
+use weir::{
+    contract::Level,
+    telemetry::{self, Format},
+};
 
 /// What the names of Weir's own loggers begin with; other lines are those of libraries.
 const LOGGERS: &str = "zae_limiter_aggregator.";
@@ -96,7 +99,7 @@ impl<'de> Deserialize<'de> for Line {
 pub async fn captured<T>(level: Level, work: impl Future<Output = T>) -> (T, Vec<Line>) {
     let written = Written::default();
     keep_another_subscriber();
-    let subscriber = telemetry::subscriber(level, written.clone());
+    let subscriber = telemetry::subscriber(level, Format::Text, written.clone());
     let guard = tracing::subscriber::set_default(subscriber);
     let result = work.await;
     drop(guard);
@@ -114,8 +117,13 @@ pub async fn captured<T>(level: Level, work: impl Future<Output = T>) -> (T, Vec
 /// While there is just one, `tracing` asks the thread that comes first to the place of a line whether anybody wants
 /// it, and remembers the answer for all. Another test's thread has no subscriber, and the lines of this one's are lost.
 fn keep_another_subscriber() {
-    static OTHER: LazyLock<Dispatch> =
-        LazyLock::new(|| Dispatch::new(telemetry::subscriber(Level::Error, io::sink())));
+    static OTHER: LazyLock<Dispatch> = LazyLock::new(|| {
+        Dispatch::new(telemetry::subscriber(
+            Level::Error,
+            Format::Text,
+            io::sink(),
+        ))
+    });
     LazyLock::force(&OTHER);
 }
 

@@ -133,13 +133,12 @@ async fn wrong_usage_exits_2_and_shows_the_right_one() {
 #[tokio::test]
 async fn a_bad_setting_exits_2_and_names_the_variable_the_value_and_what_is_allowed() {
     for (variable, value, allowed) in [
-        ("TABLE_NAME", "", "a table's name or ARN"),
+        ("ARCHIVE_BUCKET_NAME", "s3://archive", "a bucket's name"),
         (
             "SNAPSHOT_WINDOWS",
             "weekly",
             "a list of hourly, daily, monthly",
         ),
-        ("SNAPSHOT_WINDOWS", "", "a list of hourly, daily, monthly"),
         (
             "SNAPSHOT_TTL_DAYS",
             "ninety",

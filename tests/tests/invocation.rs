@@ -125,7 +125,7 @@ async fn a_function_that_cannot_start_says_so_in_a_line_of_the_log() {
         let line: Value = serde_json::from_str(last).unwrap();
         assert_eq!(line["level"], "ERROR", "{line}");
         let message = line["message"].as_str().unwrap_or_default();
-        let is_said = message.starts_with("Function cannot work: ") && message.contains(reason);
+        let is_said = message.starts_with("Function cannot start: ") && message.contains(reason);
         assert!(is_said, "{line}");
     }
 }

@@ -39,7 +39,7 @@ const QUERIES: [Query; 6] = [
     },
     Query {
         name: "warnings by message",
-        lines: r#""level":"WARNING""#,
+        lines: r#""level":"WARN"#,
         pattern: r#"message":"(?<text>[^"]+)""#,
         fields: &["message"],
     },
@@ -66,8 +66,11 @@ const QUERIES: [Query; 6] = [
 /// The one that looks at Lambda's own lines.
 const COLD_STARTS: &str = r"Init Duration: (?<ms>\d+\.?\d*) ms";
 
+/// Lambda's log formats.
+const FORMATS: [&str; 2] = ["Text", "JSON"];
+
 /// The log of a function that had batches with and without trouble, and an empty one.
-async fn log() -> Vec<String> {
+async fn log(format: &str) -> Vec<String> {
     const FORBIDDEN: Fault = Fault::Refused(400, "AccessDeniedException");
     let stage = Stage::start().await;
     let dynamodb = Proxy::start(stage.dynamodb()).await;
@@ -78,6 +81,8 @@ async fn log() -> Vec<String> {
         .with("AWS_ENDPOINT_URL_S3", s3.endpoint())
         .with("SNAPSHOT_WINDOWS", "hourly,daily")
         .with("LOG_LEVEL", "debug")
+        .with("AWS_LAMBDA_LOG_FORMAT", format)
+        .with("AWS_LAMBDA_LOG_LEVEL", "TRACE")
         .start()
         .await;
     let good = [
@@ -109,39 +114,67 @@ fn as_text(value: &Value) -> String {
 
 #[tokio::test]
 async fn every_query_captures_what_it_is_meant_to() {
-    let log = log().await;
     let document = document();
-    for Query {
-        name,
-        lines,
-        pattern,
-        fields,
-    } in QUERIES
-    {
-        assert!(document.contains(&format!("/{pattern}/")), "{name}");
-        let pattern = Regex::new(pattern).expect(name);
-        let mut captured = 0;
-        for line in log.iter().filter(|line| line.contains(lines)) {
-            let json: Value = serde_json::from_str(line).expect(name);
-            // The line of an invocation's start has no errors to count, and gives nothing.
-            let expected: Option<Vec<_>> = fields
-                .iter()
-                .map(|field| json.get(field).map(as_text))
-                .collect();
-            let found = pattern.captures(line).map(|captures| {
-                let groups = captures.iter().skip(1).flatten();
-                groups.map(|group| group.as_str().to_owned()).collect()
-            });
-            assert_eq!(found, expected, "{name}: {line}");
-            captured += usize::from(found.is_some());
+    for format in FORMATS {
+        let log = log(format).await;
+        for query in &QUERIES {
+            let name = query.name;
+            assert!(document.contains(&format!("/{}/", query.pattern)), "{name}");
+            check(query, format, &log);
         }
-        assert!(captured > 0, "{name}: nothing captured of {log:#?}");
+    }
+}
+
+/// Runs a query over a log.
+fn check(query: &Query, format: &str, log: &[String]) {
+    let Query { name, fields, .. } = query;
+    let pattern = Regex::new(query.pattern).expect(name);
+    let mut captured = 0;
+    for line in log.iter().filter(|line| line.contains(query.lines)) {
+        let json: Value = serde_json::from_str(line).expect(name);
+        // The line of an invocation's start has no errors to count, and gives nothing.
+        let expected: Option<Vec<_>> = fields
+            .iter()
+            .map(|field| json.get(field).map(as_text))
+            .collect();
+        let found = pattern.captures(line).map(|captures| {
+            let groups = captures.iter().skip(1).flatten();
+            groups.map(|group| group.as_str().to_owned()).collect()
+        });
+        assert_eq!(found, expected, "{name}, {format}: {line}");
+        captured += usize::from(found.is_some());
+    }
+    assert!(
+        captured > 0,
+        "{name}, {format}: nothing captured of {log:#?}"
+    );
+}
+
+#[tokio::test]
+async fn the_documented_levels_are_those_of_the_log() {
+    let pattern = Regex::new(r"filter level in (\[[^]]+\])").expect("a pattern");
+    let document = document();
+    let levels = &pattern.captures(&document).expect("the query")[1];
+    let levels: BTreeSet<String> = serde_json::from_str(levels).expect("a list");
+    for (format, expected) in FORMATS.into_iter().zip(["WARNING", "WARN"]) {
+        let log = log(format).await;
+        let found: BTreeSet<String> = log
+            .iter()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .filter_map(|line| line["level"].as_str().map(str::to_owned))
+            .filter(|level| levels.contains(level))
+            .collect();
+        assert_eq!(
+            found,
+            BTreeSet::from(["ERROR".into(), expected.into()]),
+            "{format}"
+        );
     }
 }
 
 #[tokio::test]
 async fn the_numbers_that_queries_add_up_are_those_of_the_run() {
-    let log = log().await;
+    let log = log("Text").await;
     let sum = |query: &Query, group: usize| -> u64 {
         let pattern = Regex::new(query.pattern).expect(query.name);
         let lines = log.iter().filter(|line| line.contains(query.lines));
@@ -172,23 +205,25 @@ async fn the_numbers_that_queries_add_up_are_those_of_the_run() {
 
 #[tokio::test]
 async fn errors_are_found_by_their_level_in_capitals_and_nothing_else_is() {
-    let log = log().await;
-    let by_text: BTreeSet<_> = log.iter().filter(|line| line.contains("ERROR")).collect();
-    let by_level: BTreeSet<_> = log
-        .iter()
-        .filter(|line| {
-            serde_json::from_str::<Value>(line).is_ok_and(|line| line["level"] == "ERROR")
-        })
-        .collect();
-    assert_eq!(by_text, by_level);
-    assert!(!by_text.is_empty(), "{log:#?}");
+    for format in FORMATS {
+        let log = log(format).await;
+        let by_text: BTreeSet<_> = log.iter().filter(|line| line.contains("ERROR")).collect();
+        let by_level: BTreeSet<_> = log
+            .iter()
+            .filter(|line| {
+                serde_json::from_str::<Value>(line).is_ok_and(|line| line["level"] == "ERROR")
+            })
+            .collect();
+        assert_eq!(by_text, by_level, "{format}");
+        assert!(!by_text.is_empty(), "{format}: {log:#?}");
+    }
 }
 
 #[tokio::test]
 async fn a_cold_start_is_found_in_the_line_of_its_invocation_alone() {
     assert!(document().contains(&format!("/{COLD_STARTS}/")));
     let pattern = Regex::new(COLD_STARTS).expect("a pattern");
-    let log = log().await;
+    let log = log("Text").await;
     let reports: Vec<_> = log
         .iter()
         .filter(|line| line.contains("REPORT"))

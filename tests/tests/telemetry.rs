@@ -1,10 +1,12 @@
 //! Lines: what a program that embeds the library sees of them, and what they cost where nobody wants them.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     fmt::Debug,
-    mem,
+    fs, mem,
+    path::Path,
+    process::Command,
     sync::{Arc, Mutex, PoisonError},
 };
 use tracing::{
@@ -23,8 +25,11 @@ use weir::{
     contract::{Level, Settings},
 };
 use weir_tests::{
-    built, record,
+    built,
+    program::weir,
+    record,
     runner::{self, Component, Runner},
+    skip,
     stage::{self, Stage, consumption},
 };
 
@@ -134,6 +139,90 @@ async fn each_batch_is_one_span_with_its_delivery_and_the_component() {
                 "Lambda invocation completed",
             ]
         );
+    }
+}
+
+/// The long lines of a log, put together from their parts as the documentation says.
+fn joined(log: &str) -> Vec<String> {
+    let mut lines: BTreeMap<String, BTreeMap<u64, String>> = BTreeMap::new();
+    let all = log.lines();
+    for part in all.filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let (Some(id), Some(number)) = (part["line_id"].as_str(), part["part"].as_u64()) else {
+            continue;
+        };
+        let piece = part["piece"].as_str().expect("a part has a piece");
+        let pieces = lines.entry(id.to_owned()).or_default();
+        pieces.insert(number, piece.to_owned());
+    }
+    let lines = lines.into_values();
+    lines.map(|pieces| pieces.into_values().collect()).collect()
+}
+
+/// What the documented command of jq makes of a log.
+fn joined_by_jq(log: &str) -> String {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/monitoring.md");
+    let document = fs::read_to_string(document).expect("the document can be read");
+    let (_, command) = document.split_once("```sh\n").expect("a command");
+    let (command, _) = command.split_once("\n```").expect("an end");
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("log"), log).expect("the log can be written");
+    let mut shell = Command::new("sh");
+    let shell = shell.args(["-c", command]).current_dir(folder.path());
+    let ended = shell.output().expect("a shell");
+    assert!(ended.status.success(), "{ended:?}");
+    String::from_utf8(ended.stdout).expect("text")
+}
+
+#[tokio::test]
+async fn a_record_that_the_log_alone_keeps_can_be_put_together_again() {
+    let stage = Stage::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let filling = "\"\u{85}ü\\".repeat(90_000);
+    let records = [1, 2].map(|place| {
+        consumption(place, "odd", 1)
+            .with("/dynamodb/NewImage/b_rpm_tc/N", "twelve".into())
+            .with(
+                "/dynamodb/NewImage/note",
+                json!({ "S": format!("{place}{filling}") }),
+            )
+    });
+    let event = folder.path().join("event.json");
+    fs::write(&event, record::event(&records)).expect("the event can be written");
+    let ended = weir(["apply".as_ref(), event.as_os_str()])
+        .on(&stage)
+        .with("ENABLE_ARCHIVAL", "")
+        .with("ARCHIVE_BUCKET_NAME", "")
+        .run()
+        .await;
+    // Whatever else stands on standard error.
+    let log = format!("START of a line that is no JSON\n7\n{}", ended.err);
+    let longest = log.lines().map(str::len).max();
+    assert!(
+        longest.is_some_and(|longest| longest + 26 <= 256 * 1024),
+        "{longest:?}"
+    );
+
+    let lines = joined(&log);
+    let kept: BTreeMap<String, Value> = lines
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"))
+        .map(|line| {
+            assert_eq!(
+                line["message"],
+                "Record quarantined - no bucket, kept here only"
+            );
+            let record = line["quarantined"]["record"].clone();
+            (record["dynamodb"]["SequenceNumber"].to_string(), record)
+        })
+        .collect();
+    let sent = serde_json::from_slice::<Value>(&record::event(&records)).expect("an event");
+    let sent = sent["Records"].as_array().expect("records").clone();
+    // Not `assert_eq!`: nobody reads a megabyte.
+    assert!(kept.into_values().collect::<Vec<_>>() == sent);
+    if skip::has("jq") {
+        assert!(joined_by_jq(&log) == lines.join("\n") + "\n");
+    } else {
+        skip::say("the documented command of jq", "there is no jq");
     }
 }
 

@@ -1,0 +1,125 @@
+//! The HTTP client of every call to AWS: by way of which proxy, and whose certificates are trusted.
+
+use crate::settings::{BadSetting, CA_BUNDLE, Connection, shown};
+use aws_sdk_s3::config::SharedHttpClient;
+use aws_smithy_http_client::{
+    Builder, Connector,
+    proxy::ProxyConfig,
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use std::{fs, path::Path};
+
+const TLS: Provider = Provider::Rustls(CryptoMode::Ring);
+
+/// A client for that way to AWS.
+///
+/// # Errors
+/// [`BadSetting::Unusable`]: a proxy or the file of certificates is none.
+pub(super) fn client(connection: &Connection) -> Result<SharedHttpClient, BadSetting> {
+    for (variable, address) in &connection.proxies {
+        check_proxy(variable, address)?;
+    }
+    let tls = match &connection.trusted {
+        None => TlsContext::default(),
+        Some(file) => trusting(file)?,
+    };
+    if connection.proxies.is_empty() {
+        let client = Builder::new().tls_provider(TLS).tls_context(tls);
+        return Ok(client.build_https());
+    }
+    // The builder of clients has no proxies; that of connectors has, and takes them from the variables just checked.
+    Ok(
+        Builder::new().build_with_connector_fn(move |settings, components| {
+            let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
+            connector.set_connector_settings(settings.cloned());
+            connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+            let connector = connector.tls_provider(TLS).tls_context(tls.clone());
+            connector.build()
+        }),
+    )
+}
+
+/// A proxy that cannot be understood would be passed by without a word.
+fn check_proxy(variable: &'static str, address: &str) -> Result<(), BadSetting> {
+    // Without a scheme it is one of HTTP.
+    let checked = if address.contains("://") {
+        ProxyConfig::all(address)
+    } else {
+        ProxyConfig::all(format!("http://{address}"))
+    };
+    match checked {
+        Ok(_) => Ok(()),
+        Err(_) => Err(BadSetting::Unusable {
+            variable,
+            value: shown(without_password(address)),
+            reason:
+                "this is no proxy that can be used; allowed: http://host:port, https://host:port"
+                    .into(),
+        }),
+    }
+}
+
+/// The address behind the name and the password that it may begin with.
+fn without_password(address: &str) -> &str {
+    address.rsplit_once('@').map_or(address, |(_, host)| host)
+}
+
+/// Trusts the certificates in a PEM file, and no others.
+fn trusting(file: &Path) -> Result<TlsContext, BadSetting> {
+    let unusable = |reason: String| BadSetting::Unusable {
+        variable: CA_BUNDLE,
+        value: shown(&file.display().to_string()),
+        reason: format!("{reason}; name a PEM file with the certificates of authorities"),
+    };
+    let pem = fs::read(file).map_err(|error| unusable(format!("it cannot be read ({error})")))?;
+    let mut found = RootCertStore::empty();
+    // Bundles have certificates that nothing here can use. The connector would not go on with one of them.
+    let usable: String = CertificateDer::pem_slice_iter(&pem)
+        .flatten()
+        .filter(|certificate| found.add(certificate.clone()).is_ok())
+        .map(|certificate| {
+            let body = BASE64_STANDARD.encode(certificate);
+            format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+        })
+        .collect();
+    if usable.is_empty() {
+        return Err(unusable("it holds no certificate that can be used".into()));
+    }
+    let store = TrustStore::empty().with_pem_certificate(usable);
+    let context = TlsContext::builder().with_trust_store(store).build();
+    context.map_err(|error| unusable(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_has_a_host_and_is_one_of_http() {
+        for (address, is_usable) in [
+            ("http://proxy:3128", true),
+            ("https://proxy:3128", true),
+            ("proxy:3128", true),
+            ("http://name:secret@proxy:3128", true),
+            ("socks5://proxy:1080", false),
+            ("http://", false),
+            ("not a proxy", false),
+        ] {
+            let checked = check_proxy("HTTPS_PROXY", address);
+            assert_eq!(checked.is_ok(), is_usable, "{address}: {checked:?}");
+        }
+    }
+
+    #[test]
+    fn the_password_of_a_proxy_is_not_shown() {
+        let refused = check_proxy("HTTPS_PROXY", "socks5://name:secret@proxy:1080").unwrap_err();
+        let said = refused.to_string();
+        assert!(said.starts_with("HTTPS_PROXY is `proxy:1080`"), "{said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
+}
