@@ -74,7 +74,7 @@ pub struct WorkerOptions {
     pub poll_interval: Duration,
     /// The time-out of an invocation.
     pub batch_timeout: Duration,
-    /// Stop when there were no records for so long. `None`: go on for ever.
+    /// Stop when there were no records for so long, and the stream could be read. `None`: go on for ever.
     pub stop_when_idle: Option<Duration>,
 }
 

@@ -1,6 +1,7 @@
 //! With what the worker does not start, and what it says then.
 
 use serde_json::json;
+use std::time::SystemTime;
 use weir::worker::WorkerError;
 use weir_tests::{
     program::{Ended, weir},
@@ -31,6 +32,11 @@ async fn reading(uses: i64) -> (Worker, Shards, Server) {
         .collect();
     shards.write(SHARD, &records);
     (Worker::on(server.table().await), shards, server)
+}
+
+fn now() -> i64 {
+    let now = SystemTime::UNIX_EPOCH.elapsed().expect("it is past 1970");
+    now.as_secs() as i64
 }
 
 #[tokio::test]
@@ -68,7 +74,7 @@ async fn throttling_at_the_start_is_said_and_passes() {
     let (stage, shards) = (Stage::start().await, Shards::start().await);
     let proxy = Proxy::start(shards.endpoint()).await;
     shards.add(SHARD, None);
-    shards.write(SHARD, &[consumption(1, "ann", 1)]);
+    shards.write(SHARD, &[consumption(1, "ann", 1).created(now())]);
     let throttled = Fault::Explained(400, "ThrottlingException", "Rate exceeded");
     proxy.inject(throttled, 2, &["DescribeStream"]);
     let ended = run(&stage, proxy.endpoint()).await;
@@ -76,6 +82,7 @@ async fn throttling_at_the_start_is_said_and_passes() {
     for words in ["retrying", r#""attempt":"2/8""#, "Rate exceeded"] {
         assert!(ended.err.contains(words), "{words}: {ended:?}");
     }
+    assert_eq!(stage.usage().await, sums([("ann", 1)]));
 }
 
 #[tokio::test]
