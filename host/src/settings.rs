@@ -488,7 +488,12 @@ impl Arguments {
 
     /// Which batches are kept.
     fn capture(&self) -> Result<Option<Capture>, BadSetting> {
-        let to = read(&self.capture_to, "CAPTURE_TO", PLACES, origin)?;
+        let to = read(
+            &self.capture_to,
+            "CAPTURE_TO",
+            "a folder, or s3://bucket/prefix",
+            origin,
+        )?;
         let every = read(
             &self.capture_every,
             "CAPTURE_EVERY",

@@ -305,11 +305,12 @@ fn the_mapping_redelivers_what_failed_and_keeps_what_it_gives_up() {
 
 // -------------------------------------------------------------------------------------------- environment
 
-/// The host's settings: the flag of each variable.
+/// The host's settings, but for those that Lambda makes by itself: the flag of each variable.
 fn settings() -> (clap::Command, BTreeMap<String, String>) {
     let command = Arguments::augment_args(clap::Command::new("weir"));
     let flags = command
         .get_arguments()
+        .filter(|argument| !argument.is_hide_set())
         .filter_map(|argument| {
             let variable = argument.get_env()?.to_str()?.to_owned();
             Some((variable, argument.get_long()?.to_owned()))
