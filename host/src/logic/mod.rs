@@ -111,10 +111,7 @@ impl Logic {
     /// # Errors
     /// [`LogicError`], when it cannot be read, is another one than asked for, or does not fit.
     pub fn load(path: &Path, sha256: Option<[u8; 32]>, limits: Limits) -> Result<Self, LogicError> {
-        let bytes = std::fs::read(path).map_err(|reason| LogicError::Unreadable {
-            path: path.into(),
-            reason,
-        })?;
+        let bytes = origin::read(path)?;
         let name = path.display().to_string();
         check_digest(&name, &bytes, sha256)?;
         let artifact = artifact::beside(path);
@@ -368,6 +365,10 @@ impl Loaded {
             },
             (None, Some(Trap::Interrupt)) => LogicError::TimedOut(patience.time),
             (None, Some(trap)) => LogicError::Trapped(trap.to_string()),
+            (None, None) if is_refused_by_the_system(error) => LogicError::NoRoom {
+                limit: self.runtime.limits().memory,
+                reason: one_line(error),
+            },
             (None, None) => LogicError::Trapped(one_line(error)),
         }
     }
@@ -474,6 +475,18 @@ fn link(
         .instantiate_pre(component)
         .and_then(AggregatorPre::new)
         .map_err(|error| one_line(&error))
+}
+
+/// Whether the operating system has no memory for an instance; nothing else that a call does comes to it.
+fn is_refused_by_the_system(error: &wasmtime::Error) -> bool {
+    error.chain().any(|cause| {
+        // The engine's own type for it, and the standard library's.
+        #[cfg(unix)]
+        if cause.is::<rustix::io::Errno>() {
+            return true;
+        }
+        cause.is::<std::io::Error>()
+    })
 }
 
 /// The engine's words without its line breaks.
