@@ -54,12 +54,7 @@ pub enum Command {
 
 #[cfg(feature = "local")]
 #[derive(Args)]
-#[command(
-    mut_arg("table_name", fixed),
-    mut_arg("archive_bucket_name", fixed),
-    mut_arg("enable_archival", fixed),
-    mut_arg("snapshot_windows", fixed)
-)]
+#[command(mut_args(fixed))]
 pub struct Demo {
     #[command(flatten)]
     pub options: weir::demo::DemoOptions,
@@ -70,9 +65,21 @@ pub struct Demo {
     pub settings: Arguments,
 }
 
-/// A setting that the demo makes for itself: its variable has no effect, its flag is refused.
+/// The settings that the demo makes for itself.
+#[cfg(feature = "local")]
+const FIXED: [&str; 4] = [
+    "table_name",
+    "archive_bucket_name",
+    "enable_archival",
+    "snapshot_windows",
+];
+
+/// Of such a setting the variable has no effect in the demo, and the flag is refused.
 #[cfg(feature = "local")]
 fn fixed(setting: Arg) -> Arg {
+    if !FIXED.contains(&setting.get_id().as_str()) {
+        return setting;
+    }
     let refuse = |_: &str| -> Result<String, &str> {
         Err(
             "the demo has a table and a bucket of its own, an archive, and hourly and daily windows",

@@ -32,6 +32,9 @@ pub(super) enum Reservation {
     Scarce(usize),
 }
 
+/// Memories of one component: its own, and that of the adapter between it and WASI.
+pub(super) const MEMORIES: u32 = 2;
+
 /// Where components run: an engine, and the bounds of every instance. Components that follow one another share it.
 /// Cheap to clone.
 #[derive(Clone)]
@@ -121,7 +124,7 @@ fn pooled(memory: usize) -> wasmtime::Result<Engine> {
     let (mut pool, instances) = (PoolingAllocationConfig::new(), instances());
     pool.total_component_instances(instances)
         .total_core_instances(instances * PARTS)
-        .total_memories(instances)
+        .total_memories(instances * MEMORIES)
         .total_tables(instances * PARTS)
         .table_elements(TABLE_ELEMENTS)
         .max_memory_size(memory)

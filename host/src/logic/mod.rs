@@ -17,11 +17,14 @@
 //! ```
 
 pub mod artifact;
+mod description;
 mod engine;
 mod error;
 mod origin;
 mod probe;
 mod sandbox;
+#[cfg(feature = "compiler")]
+mod structure;
 mod switch;
 mod version;
 #[cfg(feature = "wasi")]
@@ -151,12 +154,11 @@ impl Logic {
                 ),
             };
         let (imports, exports) = interfaces(runtime, &component);
-        let pre = link(runtime, &component, &imports, &exports).map_err(|problem| {
-            LogicError::Incompatible {
-                name: name.into(),
-                problem,
-            }
-        })?;
+        let unfit = |problem| LogicError::Incompatible {
+            name: name.into(),
+            problem,
+        };
+        let pre = link(runtime, &component, &imports, &exports).map_err(unfit)?;
         let mut loaded = Loaded {
             name: name.into(),
             runtime: runtime.clone(),
@@ -174,6 +176,7 @@ impl Logic {
             took: Duration::ZERO,
         };
         loaded.description = loaded.describe()?;
+        description::check(&loaded.description).map_err(unfit)?;
         loaded.took = started.elapsed();
         Ok(Self {
             loaded: Arc::new(loaded),
@@ -394,6 +397,10 @@ fn compile(
     bytes: &[u8],
     _: Option<&Unusable>,
 ) -> Result<Component, LogicError> {
+    structure::check(bytes).map_err(|problem| LogicError::Incompatible {
+        name: name.into(),
+        problem,
+    })?;
     Component::new(runtime.engine(), bytes).map_err(|error| LogicError::NotAComponent {
         name: name.into(),
         problem: if artifact::is_one(bytes) {

@@ -172,6 +172,12 @@ async fn object(
         let status = error.raw_response().map(|answer| answer.status().as_u16());
         Unfetched::of(&error, status)
     })?;
+    if object
+        .content_length
+        .is_some_and(|length| length > LARGEST_OBJECT as i64)
+    {
+        return Err(too_large());
+    }
     let version = Version::ETag(object.e_tag.unwrap_or_default());
     Ok((collect(object.body, patience).await?, version))
 }
@@ -191,10 +197,13 @@ async fn collect(mut body: ByteStream, patience: Duration) -> Result<Vec<u8>, Un
             .map_err(|error| Unfetched::Transient(format!("the object broke off: {error}")))?;
         bytes.extend_from_slice(&piece);
         if bytes.len() as u64 > LARGEST_OBJECT {
-            let reason = format!("it is larger than {LARGEST_OBJECT} bytes");
-            return Err(Unfetched::Lasting(reason));
+            return Err(too_large());
         }
     }
+}
+
+fn too_large() -> Unfetched {
+    Unfetched::Lasting(format!("it is larger than {LARGEST_OBJECT} bytes"))
 }
 
 /// A file's bytes, read on a thread that may block.

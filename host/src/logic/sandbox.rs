@@ -1,6 +1,6 @@
 //! What one instance may use, and what it asked for beyond it.
 
-use super::engine::TABLE_ELEMENTS;
+use super::engine::{MEMORIES, TABLE_ELEMENTS};
 use wasmtime::ResourceLimiter;
 
 /// The state of one instance's store.
@@ -14,7 +14,7 @@ pub(super) struct Sandbox {
 }
 
 impl Sandbox {
-    /// With a bound on linear memory in all, in bytes.
+    /// With a bound on linear memory, in bytes, for all that an instance has of it.
     pub(super) fn new(memory: usize) -> Self {
         Self {
             memory,
@@ -48,9 +48,8 @@ impl ResourceLimiter for Sandbox {
         Err(wasmtime::Error::msg("out of memory"))
     }
 
-    /// No compiler makes more than one memory, and memory is set aside for each.
     fn memories(&self) -> usize {
-        1
+        MEMORIES as usize
     }
 
     fn table_growing(
