@@ -1,6 +1,10 @@
 //! The command line.
 
+#[cfg(feature = "local")]
+use clap::Arg;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+#[cfg(feature = "local")]
+use std::num::NonZeroU16;
 use std::{path::PathBuf, time::Duration};
 #[cfg(feature = "compiler")]
 use weir::logic::artifact::Target;
@@ -50,6 +54,7 @@ pub enum Command {
 
 #[cfg(feature = "local")]
 #[derive(Args)]
+#[command(mut_args(fixed))]
 pub struct Demo {
     #[command(flatten)]
     pub options: weir::demo::DemoOptions,
@@ -58,6 +63,29 @@ pub struct Demo {
     pub json: bool,
     #[command(flatten)]
     pub settings: Arguments,
+}
+
+/// The settings that the demo makes for itself.
+#[cfg(feature = "local")]
+const FIXED: [&str; 4] = [
+    "table_name",
+    "archive_bucket_name",
+    "enable_archival",
+    "snapshot_windows",
+];
+
+/// Of such a setting the variable has no effect in the demo, and the flag is refused.
+#[cfg(feature = "local")]
+fn fixed(setting: Arg) -> Arg {
+    if !FIXED.contains(&setting.get_id().as_str()) {
+        return setting;
+    }
+    let refuse = |_: &str| -> Result<String, &str> {
+        Err(
+            "the demo has a table and a bucket of its own, an archive, and hourly and daily windows",
+        )
+    };
+    setting.env(None::<&str>).value_parser(refuse).hide(true)
 }
 
 #[cfg(feature = "local")]
@@ -69,9 +97,15 @@ pub struct Local {
     /// A bucket to create
     #[arg(long, value_name = "NAME")]
     pub bucket: Option<String>,
-    /// Seconds between removals of expired items
-    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    /// Seconds between removals of expired items; 0 for none
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=3600))]
     pub sweep: u64,
+    /// The port of the DynamoDB [default: a free one]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<NonZeroU16>,
+    /// The port of the S3 [default: a free one]
+    #[arg(long, value_name = "PORT")]
+    pub s3_port: Option<NonZeroU16>,
 }
 
 #[derive(Args)]

@@ -3,16 +3,20 @@
 //! They are spoken to through the same SDK clients, expressions and stream calls as AWS. Nothing but the
 //! address and the credentials differs.
 
+mod access;
+mod database;
+
 use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sdk_dynamodb::error::{BuildError, DisplayErrorContext};
+use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
@@ -26,6 +30,9 @@ use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
+
+use self::access::ExistingBuckets;
+use crate::aws;
 
 /// The region that clients of the local servers sign for.
 pub const REGION: &str = "us-east-1";
@@ -60,6 +67,32 @@ impl fmt::Display for LocalService {
     }
 }
 
+impl LocalService {
+    /// The flag of `weir local` that chooses its port.
+    fn flag(self) -> &'static str {
+        match self {
+            Self::DynamoDb => "--port",
+            Self::S3 => "--s3-port",
+        }
+    }
+}
+
+/// Where on the loopback interface a server listens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Port {
+    /// On a port that is free.
+    #[default]
+    Free,
+    /// On this one.
+    Given(NonZeroU16),
+}
+
+impl From<Option<NonZeroU16>> for Port {
+    fn from(port: Option<NonZeroU16>) -> Self {
+        port.map_or(Self::Free, Self::Given)
+    }
+}
+
 /// Why a local server, or something in it, could not be set up or used.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
@@ -70,6 +103,19 @@ pub enum LocalError {
     Listen {
         /// Which server.
         service: LocalService,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The port that was asked for cannot be had.
+    #[error(
+        "the local {service} cannot listen on 127.0.0.1:{port} ({source}): end what listens there, choose another port with {flag}, or leave that out for a free one",
+        flag = .service.flag()
+    )]
+    Port {
+        /// Which server.
+        service: LocalService,
+        /// The port.
+        port: NonZeroU16,
         /// What the operating system said.
         source: io::Error,
     },
@@ -128,10 +174,21 @@ impl Server {
     }
 }
 
-/// Binds a free port of the loopback interface. Returns its URL as well.
-async fn listen(service: LocalService) -> Result<(TcpListener, String), LocalError> {
-    let failed = |source| LocalError::Listen { service, source };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+/// Binds a port of the loopback interface. Returns its URL as well.
+async fn listen(service: LocalService, port: Port) -> Result<(TcpListener, String), LocalError> {
+    let number = match port {
+        Port::Free => 0,
+        Port::Given(port) => port.get(),
+    };
+    let failed = |source| match port {
+        Port::Free => LocalError::Listen { service, source },
+        Port::Given(port) => LocalError::Port {
+            service,
+            port,
+            source,
+        },
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, number))
         .await
         .map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
@@ -140,8 +197,9 @@ async fn listen(service: LocalService) -> Result<(TcpListener, String), LocalErr
 
 /// An embedded DynamoDB with streams, in memory.
 ///
-/// Its state is gone when the last handle to it is. Two of its limits matter to callers: a table's stream
-/// has one shard, and items expire only when [`LocalDynamoDb::sweep_ttl`] is called.
+/// Its state is gone when the last handle to it is. Three of its limits matter to callers: a table's stream
+/// has one shard, items expire only when [`LocalDynamoDb::sweep_ttl`] is called, and the ARN of a former stream
+/// of a table is taken for that of the present one.
 pub struct LocalDynamoDb {
     database: Database,
     server: Server,
@@ -153,10 +211,16 @@ impl LocalDynamoDb {
     /// # Errors
     /// [`LocalError::Listen`], [`LocalError::Database`].
     pub async fn start() -> Result<Self, LocalError> {
-        let database = Database::memory().map_err(|error| LocalError::Database {
-            reason: error.to_string(),
-        })?;
-        let (listener, endpoint) = listen(LocalService::DynamoDb).await?;
+        Self::start_on(Port::Free).await
+    }
+
+    /// Opens an empty database and serves it.
+    ///
+    /// # Errors
+    /// [`LocalError::Listen`], [`LocalError::Port`], [`LocalError::Database`].
+    pub async fn start_on(port: Port) -> Result<Self, LocalError> {
+        let (listener, endpoint) = listen(LocalService::DynamoDb, port).await?;
+        let database = database::open()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let served = database.clone();
         let task = tokio::spawn(async move {
@@ -222,6 +286,14 @@ impl LocalS3 {
     /// # Errors
     /// [`LocalError::Folder`], [`LocalError::Listen`].
     pub async fn start(folder: &Path) -> Result<Self, LocalError> {
+        Self::start_on(Port::Free, folder).await
+    }
+
+    /// Serves `folder`, which is created if need be. Each bucket is a folder in it.
+    ///
+    /// # Errors
+    /// [`LocalError::Folder`], [`LocalError::Listen`], [`LocalError::Port`].
+    pub async fn start_on(port: Port, folder: &Path) -> Result<Self, LocalError> {
         let failed = |reason| LocalError::Folder {
             folder: folder.to_path_buf(),
             reason,
@@ -232,9 +304,12 @@ impl LocalS3 {
             s3s_fs::FileSystem::new(folder).map_err(|error| failed(format!("{error:?}")))?;
         let mut builder = S3ServiceBuilder::new(files);
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, SECRET_ACCESS_KEY));
+        builder.set_access(ExistingBuckets {
+            folder: folder.to_path_buf(),
+        });
         let service = builder.build();
 
-        let (listener, endpoint) = listen(LocalService::S3).await?;
+        let (listener, endpoint) = listen(LocalService::S3, port).await?;
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(serve_s3(listener, service, stopped));
         Ok(Self {
@@ -256,7 +331,7 @@ impl LocalS3 {
         s3_client(self.endpoint())
     }
 
-    /// Creates a bucket. This server would accept objects for a missing one, where S3 would not.
+    /// Creates a bucket.
     ///
     /// # Errors
     /// [`LocalError::CreateBucket`], also where the bucket exists.
@@ -268,7 +343,7 @@ impl LocalS3 {
             .await
             .map_err(|error| LocalError::CreateBucket {
                 bucket: bucket.to_owned(),
-                reason: DisplayErrorContext(error).to_string(),
+                reason: aws::reason(&error),
             })?;
         Ok(())
     }
@@ -388,7 +463,7 @@ pub async fn create_table(
     let created = request
         .send()
         .await
-        .map_err(|error| failed(DisplayErrorContext(error).to_string()))?;
+        .map_err(|error| failed(aws::reason(&error)))?;
 
     let expiry = TimeToLiveSpecification::builder()
         .enabled(true)
@@ -401,7 +476,7 @@ pub async fn create_table(
         .time_to_live_specification(expiry)
         .send()
         .await
-        .map_err(|error| failed(DisplayErrorContext(error).to_string()))?;
+        .map_err(|error| failed(aws::reason(&error)))?;
 
     created
         .table_description()

@@ -330,29 +330,34 @@ async fn assemble(
         refresh,
         packaged: Some(packaged).filter(|file| file.exists()),
     };
-    let switch = Switch::open(&runtime, supply, &target.s3).await?;
-    let shadow = match shadow {
-        None => None,
-        Some(origin) => {
-            let supply = Supply {
-                role: Role::Shadow,
-                origin,
-                sha256: None,
-                refresh,
-                packaged: None,
-            };
-            let opened = Switch::open(&runtime, supply, &target.s3).await;
-            let noted = opened.inspect_err(|error| {
-                telemetry::line(
-                    Level::Warning,
-                    telemetry::Logger::Handler,
-                    "Shadow cannot be used - batches go on without it",
-                    &telemetry::Fields::new().with("exception", error.to_string()),
-                );
-            });
-            noted.ok()
+    let logic = Switch::open(&runtime, supply, &target.s3);
+    let shadow = async {
+        match shadow {
+            None => None,
+            Some(origin) => {
+                let supply = Supply {
+                    role: Role::Shadow,
+                    origin,
+                    sha256: None,
+                    refresh,
+                    packaged: None,
+                };
+                let opened = Switch::open(&runtime, supply, &target.s3).await;
+                let noted = opened.inspect_err(|error| {
+                    telemetry::line(
+                        Level::Warning,
+                        telemetry::Logger::Handler,
+                        "Shadow cannot be used - batches go on without it",
+                        &telemetry::Fields::new().with("exception", error.to_string()),
+                    );
+                });
+                noted.ok()
+            }
         }
     };
+    // Side by side: a start has little time where S3 does not answer.
+    let (switch, shadow) = tokio::join!(logic, shadow);
+    let switch = switch?;
     let processor = Processor::new(switch, target, settings);
     Ok(match shadow {
         Some(shadow) => processor.with_shadow(shadow),
@@ -566,8 +571,8 @@ async fn run_local(local: &Local, out: &mut dyn Write) -> anyhow::Result<ExitCod
     telemetry::start(Level::Warning, telemetry::Format::Text, io::stderr());
     let objects = tempfile::tempdir().context("cannot make a folder for objects")?;
     let (dynamodb, s3) = (
-        LocalDynamoDb::start().await?,
-        LocalS3::start(objects.path()).await?,
+        LocalDynamoDb::start_on(local.port.into()).await?,
+        LocalS3::start_on(local.s3_port.into(), objects.path()).await?,
     );
     let mut variables = vec![
         ("AWS_REGION", local::REGION),
@@ -596,15 +601,21 @@ async fn run_local(local: &Local, out: &mut dyn Write) -> anyhow::Result<ExitCod
         io::stderr(),
         "An embedded DynamoDB and S3 serve on loopback until Ctrl-C; everything in them is gone then."
     )?;
-    let mut interrupted = std::pin::pin!(worker::interrupted());
-    let mut sweeps = tokio::time::interval(Duration::from_secs(local.sweep));
-    loop {
-        tokio::select! {
-            () = &mut interrupted => break,
-            _ = sweeps.tick() => {
-                dynamodb.sweep_ttl().await?;
+    let sweeps = async {
+        if local.sweep == 0 {
+            std::future::pending::<()>().await;
+        }
+        let mut pace = tokio::time::interval(Duration::from_secs(local.sweep));
+        loop {
+            pace.tick().await;
+            if let Err(error) = dynamodb.sweep_ttl().await {
+                return error;
             }
         }
+    };
+    tokio::select! {
+        () = worker::interrupted() => {}
+        error = sweeps => return Err(error.into()),
     }
     s3.stop().await;
     dynamodb.stop().await;

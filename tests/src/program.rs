@@ -41,14 +41,30 @@ pub struct Ended {
 /// `weir` with these arguments. Of the environment it has the search path only.
 pub fn weir<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Program {
     let mut command = Command::new(built::program());
-    command.args(arguments).env_clear().stdin(Stdio::null());
-    if let Some(path) = env::var_os("PATH") {
-        command.env("PATH", path);
-    }
-    Program { command }
+    command.args(arguments);
+    Program::of(command)
+}
+
+/// The same, where the system allows it that many KiB of addresses.
+pub fn weir_within<A: AsRef<OsStr>>(kib: u32, arguments: impl IntoIterator<Item = A>) -> Program {
+    let mut command = Command::new("bash");
+    command
+        .arg("-c")
+        .arg(format!("ulimit -v {kib} && exec \"$0\" \"$@\""))
+        .arg(built::program())
+        .args(arguments);
+    Program::of(command)
 }
 
 impl Program {
+    fn of(mut command: Command) -> Self {
+        command.env_clear().stdin(Stdio::null());
+        if let Some(path) = env::var_os("PATH") {
+            command.env("PATH", path);
+        }
+        Self { command }
+    }
+
     /// With this variable.
     pub fn with(mut self, variable: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(variable, value);

@@ -61,6 +61,57 @@ pub fn speaking(version: &str) -> Vec<u8> {
     bytes
 }
 
+/// The real component under that name, of as many characters as its own.
+pub fn named(name: &str) -> Vec<u8> {
+    let ours = "weir-logic";
+    assert_eq!(name.len(), ours.len(), "a name of the same length");
+    let mut bytes = real();
+    let mut found = false;
+    for at in 0..=bytes.len() - ours.len() {
+        if bytes[at..].starts_with(ours.as_bytes()) {
+            bytes[at..at + ours.len()].copy_from_slice(name.as_bytes());
+            found = true;
+        }
+    }
+    assert!(found, "the component has its name in its data");
+    bytes
+}
+
+/// A component with further memories, each of so many pages of 64 KiB: core modules that have nothing else, and
+/// instances of them.
+pub fn with_memories(mut component: Vec<u8>, count: u8, pages: u8) -> Vec<u8> {
+    // A header of 8 bytes, and section 5: one memory, without a bound, of so many pages.
+    let module = [0, b'a', b's', b'm', 1, 0, 0, 0, 5, 3, 1, 0, pages];
+    assert!(pages < 128, "a number of one byte");
+    let first = core_modules(&component);
+    for index in first..first + count {
+        assert!(index < 128, "a number of one byte");
+        component.extend([1, 13]);
+        component.extend(module);
+        // Section 2: one instance, of that module, given nothing.
+        component.extend([2, 4, 1, 0, index, 0]);
+    }
+    component
+}
+
+/// How many core modules a component has, each in a section of its own.
+fn core_modules(component: &[u8]) -> u8 {
+    let mut rest = component.get(8..).expect("a header");
+    let mut count = 0;
+    while let [section, sized @ ..] = rest {
+        count += u8::from(*section == 1);
+        // A number of seven bits in each byte, the lowest first, and a last byte below 128.
+        let end = sized.iter().position(|byte| *byte < 128).expect("a size");
+        let (digits, content) = sized.split_at(end + 1);
+        let size = digits
+            .iter()
+            .rev()
+            .fold(0, |size, digit| size << 7 | usize::from(digit & 127));
+        rest = content.get(size..).expect("as much as it says");
+    }
+    count
+}
+
 /// Half of the real component, as a file is while it is being copied.
 pub fn torn() -> Vec<u8> {
     let mut bytes = real();

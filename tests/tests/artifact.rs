@@ -8,7 +8,8 @@ use weir::logic::{
 };
 use weir_tests::{
     built,
-    program::weir,
+    program::{weir, weir_within},
+    stage::{Stage, consumption},
     versions::{self, Fault},
 };
 
@@ -225,4 +226,54 @@ async fn compile_knows_lambdas_architectures_only_and_refuses_what_is_no_compone
         "{refused:?}"
     );
     assert!(!place.artifact.exists());
+}
+
+/// Addresses that are few for an engine that sets 4 GiB aside for each memory, in KiB.
+const FEW: u32 = 3_000_000;
+
+#[tokio::test]
+async fn where_addresses_are_limited_what_a_component_may_use_is_reserved_and_the_artifact_is_not_used()
+ {
+    let place = Place::of(&versions::real());
+    fs::write(&place.artifact, made_of(&versions::real(), native())).unwrap();
+    let stage = Stage::start().await;
+    let component = place.component.to_str().unwrap();
+    let worker = ["worker", "--component", component, "--stop-when-idle", "0"];
+    let ended = weir_within(FEW, worker).on(&stage).run().await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let said = [
+        "the system allows this process too few addresses (ulimit -v)",
+        "\"Component compiled at the start\"",
+        "logic.cwasm was made for memories of 4 GiB of addresses each",
+    ];
+    for said in said {
+        assert!(ended.err.contains(said), "{said}: {ended:?}");
+    }
+    let ended = weir(worker).on(&stage).run().await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(!ended.err.contains(said[1]), "{ended:?}");
+}
+
+#[tokio::test]
+async fn where_not_even_those_addresses_are_there_the_limit_is_blamed() {
+    let folder = tempfile::tempdir().unwrap();
+    let event = folder.path().join("event.json");
+    fs::write(
+        &event,
+        weir_tests::record::event(&[consumption(1, "ann", 1)]),
+    )
+    .unwrap();
+    let event = event.to_str().unwrap();
+    let replay = |memory: &'static str| {
+        weir_within(FEW, ["replay", event])
+            .with("LOGIC_MEMORY_MIB", memory)
+            .run()
+    };
+    let (enough, too_much) = (replay("256").await, replay("4095").await);
+    assert_eq!(enough.code, 0, "{enough:?}");
+    assert_eq!(too_much.code, 1, "{too_much:?}");
+    let said = "the system does not set aside the 4293918720 bytes of memory";
+    for said in [said, "ulimit -v", "LOGIC_MEMORY_MIB"] {
+        assert!(too_much.err.contains(said), "{said}: {too_much:?}");
+    }
 }

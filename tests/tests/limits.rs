@@ -10,12 +10,13 @@ use tokio::task::JoinSet;
 use weir::{
     batch::{BatchError, Processor},
     contract::Batch,
-    logic::{Limits, LogicError},
+    logic::{Limits, Logic, LogicError},
 };
 use weir_tests::{
     misbehaving::{self, BEHAVE, Misdeed, POISON},
     record::{self, Generation, Record},
     stage::{Stage, consumption, delivery, delivery_within, failures, json, sequence_number, sums},
+    versions,
 };
 
 /// Enough for the component when it behaves, and soon reached when it does not.
@@ -86,6 +87,25 @@ async fn a_component_that_exceeds_its_limits_gives_a_typed_error_and_nothing_is_
         assert!(failures(&outcome).is_empty(), "{misdeed:?}: {outcome:?}");
         assert_eq!(stage.usage().await, usage_of(&records), "{misdeed:?}");
     }
+}
+
+#[test]
+fn what_all_memories_of_a_component_take_counts_against_its_limit() {
+    let limits = Limits {
+        memory: 9 << 20,
+        ..TIGHT
+    };
+    let load = |pages| {
+        let component = versions::with_memories(versions::real(), 1, pages);
+        Logic::from_bytes("logic.wasm", &component, limits)
+    };
+    assert!(load(1).is_ok());
+    // The second memory alone would fit.
+    let refused = load(127).err();
+    assert!(
+        matches!(refused, Some(LogicError::OutOfMemory { wanted, limit }) if wanted > limit && limit == limits.memory),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

@@ -6,10 +6,15 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use weir::{
     batch::{Outcome, Processor},
     contract::Level,
@@ -18,6 +23,7 @@ use weir::{
 };
 use weir_tests::{
     built, log,
+    proxy::{self, Proxy},
     record::{self, Record},
     stage::{self, Stage, consumption, delivery_within, failures, sums},
     versions::{self, Fault},
@@ -75,6 +81,14 @@ impl Host {
         let beside = self.file.with_extension("new");
         fs::write(&beside, component).expect("the new version is written");
         fs::rename(&beside, &self.file).expect("the new version takes its place");
+    }
+
+    /// Writes another version into the file, and sets its time.
+    fn overwrite(&self, component: &[u8], modified: SystemTime) {
+        fs::write(&self.file, component).expect("the new version is written");
+        let file = fs::File::options().write(true).open(&self.file);
+        let set = file.and_then(|file| file.set_modified(modified));
+        set.expect("the time of a file can be set");
     }
 
     fn digest(&self) -> String {
@@ -225,6 +239,14 @@ async fn what_cannot_be_used_is_refused_with_the_reason_and_the_one_in_use_goes_
             "it speaks version 0.9.0 of the contract, this host speaks 0.1.0",
         ),
         (versions::faulty(Fault::Describe), "the component trapped"),
+        (
+            versions::named("weir\u{1b}[31m!"),
+            "its name is not a text of 1 to 64 printable ASCII characters",
+        ),
+        (
+            versions::with_memories(versions::real(), 2, 1),
+            "memory count too high",
+        ),
         (
             versions::faulty(Fault::Probe),
             "it cannot plan ordinary records: the component trapped",
@@ -382,6 +404,8 @@ async fn a_bad_object_at_the_start_leaves_the_work_to_the_packaged_component() {
         (1, "ERROR"),
         "{said:?}"
     );
+    // There was an answer, so it was asked for once.
+    assert!(lines_of(&lines, RETRYING).is_empty(), "{lines:?}");
     // Where a digest is asked for, or nothing is packaged, there is nothing to begin with.
     let pinned = open(&origin, Some([0; 32]), Some(packaged), &s3).await;
     let alone = open(&origin, None, None, &s3).await;
@@ -392,6 +416,112 @@ async fn a_bad_object_at_the_start_leaves_the_work_to_the_packaged_component() {
             "{error}"
         );
     }
+}
+
+/// What is said for each attempt that follows the first.
+const RETRYING: &str = "Component not fetched yet - retrying (";
+
+/// An S3 that takes connections and never answers, and how many it has taken.
+async fn mute() -> (String, Arc<AtomicU32>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let taken = Arc::new(AtomicU32::new(0));
+    let count = taken.clone();
+    tokio::spawn(async move {
+        let mut connections = Vec::new();
+        while let Ok((connection, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
+            connections.push(connection);
+        }
+    });
+    (url, taken)
+}
+
+/// An object in an S3 that cannot be asked.
+fn out_of_reach() -> Origin {
+    Origin::S3 {
+        bucket: stage::BUCKET.into(),
+        key: "logic/weir.wasm".into(),
+    }
+}
+
+#[tokio::test]
+async fn an_s3_that_does_not_answer_is_asked_three_times_and_then_the_packaged_component_begins() {
+    let (url, taken) = mute().await;
+    let s3 = weir::local::s3_client(&url);
+    let packaged = built::component("weir_logic");
+    let origin = out_of_reach();
+    let opened = open(&origin, None, Some(packaged), &s3);
+    let (switch, lines) = log::captured(Level::Info, opened).await;
+    assert_eq!(
+        switch.unwrap().current().digest(),
+        digest_of(&versions::real())
+    );
+    assert_eq!(taken.load(Ordering::Relaxed), 3);
+    let said = lines_of(&lines, RETRYING);
+    let messages: Vec<_> = said.iter().map(|line| line.text("message")).collect();
+    assert_eq!(
+        messages,
+        [format!("{RETRYING}2/3)"), format!("{RETRYING}3/3)")]
+    );
+    for line in said {
+        assert_eq!(line.text("level"), "WARNING");
+        assert_eq!(line.text("origin"), origin.to_string());
+        assert!(!line.text("exception").is_empty(), "{line}");
+    }
+    let instead = "Component cannot be used - the packaged one takes its place";
+    assert_eq!(lines_of(&lines, instead).len(), 1, "{lines:?}");
+}
+
+#[tokio::test]
+async fn without_a_packaged_component_a_start_ends_with_what_keeps_it_from_s3() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    let s3 = weir::local::s3_client(&url);
+    let origin = out_of_reach();
+    let opened = open(&origin, None, None, &s3);
+    let (switch, lines) = log::captured(Level::Info, opened).await;
+    let error = switch.err().expect("it does not begin").to_string();
+    let begins = format!("cannot fetch the component {origin}: ");
+    assert!(error.starts_with(&begins), "{error}");
+    assert_eq!(lines_of(&lines, RETRYING).len(), 2, "{lines:?}");
+}
+
+#[tokio::test]
+async fn an_object_that_is_there_at_the_last_attempt_is_taken() {
+    let stage = Stage::start().await;
+    let proxy = Proxy::start(stage.s3()).await;
+    let origin = stage.store("logic/weir.wasm", versions::real()).await;
+    proxy.inject(proxy::Fault::Refused(503, "SlowDown"), 1, &["GET"]);
+    proxy.inject(proxy::Fault::LostResponse, 1, &["GET"]);
+    let s3 = weir::local::s3_client(proxy.endpoint());
+    let switch = open(&origin, None, None, &s3).await.expect("it begins");
+    assert_eq!(switch.current().name(), origin.to_string());
+    assert_eq!(proxy.happened(), 2);
+}
+
+#[tokio::test]
+async fn an_object_that_is_too_large_is_not_compiled() {
+    let stage = Stage::start().await;
+    let large = vec![0; (8 << 20) + 1];
+    let origin = stage.store("logic/weir.wasm", large).await;
+    let opened = open(&origin, None, None, &stage.target().s3).await;
+    let error = opened.err().expect("it does not begin").to_string();
+    assert!(error.contains("it is larger than 8388608 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn a_new_file_of_equal_size_and_time_takes_over() {
+    let mut host = Host::start().await;
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+    let [first, second] = [1, 2].map(|note| versions::noted(versions::real(), note));
+    assert_eq!(first.len(), second.len());
+    host.overwrite(&first, long_ago);
+    host.deliver_until(&digest_of(&first)).await;
+    host.overwrite(&second, long_ago);
+    host.deliver_until(&digest_of(&second)).await;
+    host.assert_exact().await;
 }
 
 /// The demo's traffic, while new versions of the component come as fast as the host takes note of them, a second apart

@@ -125,7 +125,7 @@ impl Processor {
                     self.carry_out(logic, &part, plan, delivery, progress)
                         .await?
                 }
-                Err(error) if is_out_of_time(logic, &error) => {
+                Err(error) if is_out_of_time(logic, &error) || is_out_of_room(&error) => {
                     progress.failing.extend(part.offset..range.end as u32)
                 }
                 Err(error) if range.len() <= 1 => {
@@ -174,6 +174,11 @@ pub(super) fn batch(part: &Part, known: &[StoredItem], delivery: &Delivery) -> B
 /// Whether planning was stopped by the batch's deadline, not by the component's own limit.
 pub(super) fn is_out_of_time(logic: &Logic, error: &BatchError) -> bool {
     matches!(error, BatchError::Logic(LogicError::TimedOut(after)) if *after < logic.limits().timeout)
+}
+
+/// Whether the system had no memory for an instance: neither the component nor the batch is at fault.
+fn is_out_of_room(error: &BatchError) -> bool {
+    matches!(error, BatchError::Logic(LogicError::NoRoom { .. }))
 }
 
 /// The halves of a range, the first one last; of a single record the range itself.

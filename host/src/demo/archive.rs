@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::io::Read;
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::DisplayErrorContext;
 use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
+
+use crate::aws;
 
 /// Where the archive's objects lie in the bucket.
 const PREFIX: &str = "audit/";
@@ -106,7 +107,7 @@ async fn list(client: &Client, bucket: &str) -> Result<Vec<String>, ArchiveError
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| ArchiveError::List {
             bucket: bucket.to_owned(),
-            reason: DisplayErrorContext(error).to_string(),
+            reason: aws::reason(&error),
         })?;
         keys.extend(
             page.contents()
@@ -128,12 +129,12 @@ async fn event_ids(client: &Client, bucket: &str, key: &str) -> Result<Vec<Strin
         .key(key)
         .send()
         .await
-        .map_err(|error| failed(DisplayErrorContext(error).to_string()))?;
+        .map_err(|error| failed(aws::reason(&error)))?;
     let packed = object
         .body
         .collect()
         .await
-        .map_err(|error| failed(DisplayErrorContext(error).to_string()))?
+        .map_err(|error| failed(error.to_string()))?
         .into_bytes();
 
     let malformed = |reason| ArchiveError::Content {

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -17,6 +16,7 @@ use super::items::{
 };
 use super::tenants::{BucketId, Limit, LimitName};
 use super::traffic::{Amount, Operation};
+use crate::aws;
 use crate::local::{LocalDynamoDb, LocalError};
 
 /// How often the expired records are looked for before the client gives up. A look that coincides with
@@ -313,7 +313,7 @@ impl<'a> LimiterClient<'a> {
             Ok(output) => Ok(output.item),
             Err(error) => Err(TrafficError::Read {
                 pk,
-                reason: DisplayErrorContext(error).to_string(),
+                reason: aws::reason(&error),
             }),
         }
     }
@@ -336,7 +336,7 @@ impl<'a> LimiterClient<'a> {
             Ok(_) => Ok(()),
             Err(error) => Err(TrafficError::Write {
                 pk,
-                reason: DisplayErrorContext(error).to_string(),
+                reason: aws::reason(&error),
             }),
         }
     }
@@ -379,7 +379,7 @@ impl<'a> LimiterClient<'a> {
             }
             Err(error) => Err(TrafficError::Write {
                 pk,
-                reason: DisplayErrorContext(error).to_string(),
+                reason: aws::reason(&error),
             }),
         }
     }

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 
 use super::items::{Item, text};
 use super::tenants::BucketId;
 use super::traffic::Operation;
+use crate::aws;
 
 /// The counter of changes that every snapshot has beside those of its limits.
 const TOTAL_EVENTS: &str = "total_events";
@@ -261,7 +261,7 @@ impl StoredUsage {
                 let snapshot = snapshot.map_err(|error| UsageError::Read {
                     namespace: namespace.to_owned(),
                     entity: entity.to_owned(),
-                    reason: DisplayErrorContext(error).to_string(),
+                    reason: aws::reason(&error),
                 })?;
                 usage.add(namespace, &snapshot)?;
             }

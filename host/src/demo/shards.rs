@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use serde::Serialize;
 
 use super::items::{Item, MILLI, bucket_pk, stored_number, stored_shard_count, text};
 use super::ledger::{Ledger, UsageKey};
 use super::tenants::BucketId;
+use crate::aws;
 
 /// The limit that counts the writes to each shard. No user's, so no ledger has it.
 const WRITE_LIMIT: &str = "wcu";
@@ -98,7 +98,7 @@ impl StoredShards {
                 namespace: namespace.clone(),
                 entity: entity.clone(),
                 resource,
-                reason: DisplayErrorContext(error).to_string(),
+                reason: aws::reason(&error),
             })?);
         }
         Ok(Self::new(bucket.clone(), items))

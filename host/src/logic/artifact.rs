@@ -9,7 +9,10 @@
 
 #[cfg(feature = "compiler")]
 use super::LogicError;
-use super::{engine::Runtime, hex, one_line};
+use super::{
+    engine::{Reservation, Runtime},
+    hex, one_line,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
@@ -100,6 +103,11 @@ pub enum Unusable {
     /// It is not what was written.
     #[error("{} is damaged", .0.display())]
     Damaged(PathBuf),
+    /// It is for memories with all the addresses there can be.
+    #[error(
+        "{} was made for memories of 4 GiB of addresses each, and the system allows this process fewer (ulimit -v)", .0.display()
+    )]
+    ForMoreAddresses(PathBuf),
     /// It is for another engine: version, architecture or configuration differ.
     #[error("{} was made by version {host} for {target}, which this program cannot run: {problem}", .file.display())]
     ForAnotherEngine {
@@ -142,6 +150,9 @@ pub(super) fn load(
     if label.artifact != hex(&Sha256::digest(code)) {
         return Err(Unusable::Damaged(file.into()));
     }
+    if runtime.reservation() != Reservation::Whole {
+        return Err(Unusable::ForMoreAddresses(file.into()));
+    }
     // SAFETY: the bytes are native code that is going to be executed. They come from a local file, which whoever could
     // alter could alter this program's own file too; they are what the engine's compiler wrote, which the digest just
     // confirmed; and they are in memory of ours, so that they cannot change after the check.
@@ -173,7 +184,7 @@ fn separate(bytes: &[u8]) -> Option<(Label, &[u8])> {
 /// [`LogicError`], when it is no component, or this program was built without the compiler or the target's part of it.
 #[cfg(feature = "compiler")]
 pub fn precompile(name: &str, component: &[u8], target: Target) -> Result<Vec<u8>, LogicError> {
-    let mut config = super::engine::engine_config();
+    let mut config = super::engine::engine_config(Reservation::Whole);
     let engine = config
         .target(target.triple())
         .and_then(|config| wasmtime::Engine::new(config))

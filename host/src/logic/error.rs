@@ -84,6 +84,16 @@ pub enum LogicError {
         /// What it may have.
         limit: usize,
     },
+    /// The system has not the memory that it may use. The component is not at fault, and neither is its input.
+    #[error(
+        "the system does not set aside the {limit} bytes of memory that the component may use: {reason}. Raise the limit of this process (ulimit -v), or lower LOGIC_MEMORY_MIB"
+    )]
+    NoRoom {
+        /// What it may have.
+        limit: usize,
+        /// The engine's words.
+        reason: String,
+    },
     /// It looked at the batch and refused it.
     #[error("{}", refusal(.0))]
     Refused(PlanError),

@@ -17,11 +17,14 @@
 //! ```
 
 pub mod artifact;
+mod description;
 mod engine;
 mod error;
 mod origin;
 mod probe;
 mod sandbox;
+#[cfg(feature = "compiler")]
+mod structure;
 mod switch;
 mod version;
 #[cfg(feature = "wasi")]
@@ -111,10 +114,7 @@ impl Logic {
     /// # Errors
     /// [`LogicError`], when it cannot be read, is another one than asked for, or does not fit.
     pub fn load(path: &Path, sha256: Option<[u8; 32]>, limits: Limits) -> Result<Self, LogicError> {
-        let bytes = std::fs::read(path).map_err(|reason| LogicError::Unreadable {
-            path: path.into(),
-            reason,
-        })?;
+        let bytes = origin::read(path)?;
         let name = path.display().to_string();
         check_digest(&name, &bytes, sha256)?;
         let artifact = artifact::beside(path);
@@ -154,12 +154,11 @@ impl Logic {
                 ),
             };
         let (imports, exports) = interfaces(runtime, &component);
-        let pre = link(runtime, &component, &imports, &exports).map_err(|problem| {
-            LogicError::Incompatible {
-                name: name.into(),
-                problem,
-            }
-        })?;
+        let unfit = |problem| LogicError::Incompatible {
+            name: name.into(),
+            problem,
+        };
+        let pre = link(runtime, &component, &imports, &exports).map_err(unfit)?;
         let mut loaded = Loaded {
             name: name.into(),
             runtime: runtime.clone(),
@@ -177,6 +176,7 @@ impl Logic {
             took: Duration::ZERO,
         };
         loaded.description = loaded.describe()?;
+        description::check(&loaded.description).map_err(unfit)?;
         loaded.took = started.elapsed();
         Ok(Self {
             loaded: Arc::new(loaded),
@@ -368,6 +368,10 @@ impl Loaded {
             },
             (None, Some(Trap::Interrupt)) => LogicError::TimedOut(patience.time),
             (None, Some(trap)) => LogicError::Trapped(trap.to_string()),
+            (None, None) if is_refused_by_the_system(error) => LogicError::NoRoom {
+                limit: self.runtime.limits().memory,
+                reason: one_line(error),
+            },
             (None, None) => LogicError::Trapped(one_line(error)),
         }
     }
@@ -393,6 +397,10 @@ fn compile(
     bytes: &[u8],
     _: Option<&Unusable>,
 ) -> Result<Component, LogicError> {
+    structure::check(bytes).map_err(|problem| LogicError::Incompatible {
+        name: name.into(),
+        problem,
+    })?;
     Component::new(runtime.engine(), bytes).map_err(|error| LogicError::NotAComponent {
         name: name.into(),
         problem: if artifact::is_one(bytes) {
@@ -474,6 +482,18 @@ fn link(
         .instantiate_pre(component)
         .and_then(AggregatorPre::new)
         .map_err(|error| one_line(&error))
+}
+
+/// Whether the operating system has no memory for an instance; nothing else that a call does comes to it.
+fn is_refused_by_the_system(error: &wasmtime::Error) -> bool {
+    error.chain().any(|cause| {
+        // The engine's own type for it, and the standard library's.
+        #[cfg(unix)]
+        if cause.is::<rustix::io::Errno>() {
+            return true;
+        }
+        cause.is::<std::io::Error>()
+    })
 }
 
 /// The engine's words without its line breaks.

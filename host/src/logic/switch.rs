@@ -306,7 +306,7 @@ impl Drop for Looking {
 impl Source {
     async fn first(&self) -> Result<(Logic, Version), LogicError> {
         let Supply { origin, sha256, .. } = &self.supply;
-        let (bytes, version) = origin::fetch(origin, &self.s3).await?;
+        let (bytes, version) = origin::fetch_first(origin, &self.s3).await?;
         check_digest(&origin.to_string(), &bytes, *sha256)?;
         Ok((self.prepare(origin, bytes).await?, version))
     }
