@@ -11,105 +11,138 @@ use crate::{
     key::BucketKey,
     plan::{Draft, number, text},
 };
-use alloc::collections::BTreeMap;
+use alloc::{collections::BTreeMap, vec::Vec};
 
-/// Most buckets and limits that are named in a batch.
+/// Most limits of buckets that are named in a batch.
 const NAMED: usize = 20;
 
-/// A bucket item.
-type Place<'a> = (&'a str, &'a str);
-
 /// What the records so far say of an item.
+#[derive(Clone, Copy)]
 enum Last<'a> {
+    /// Nothing.
+    Nothing,
     /// Its last change, and of which stream.
     Change(&'a str, &'a Change<'a>),
     /// Its records do not follow each other: nothing more is said of it.
     Disordered,
 }
 
+/// The items of a batch, by primary key.
+#[derive(Default)]
+struct Items<'a> {
+    places: BTreeMap<(&'a str, &'a str), usize>,
+    list: Vec<Last<'a>>,
+}
+
 /// What is missing of a limit, and the record that shows it first.
-struct Missing {
+struct Missing<'a> {
+    bucket: BucketKey<'a>,
+    limit: &'a str,
     milli_tokens: i128,
     record: u32,
 }
 
 /// Says what is missing between the records of a batch.
 pub fn check(elements: &[Element<'_>], changes: &[Change<'_>], draft: &mut Draft) {
-    let mut last: BTreeMap<Place<'_>, Last<'_>> = BTreeMap::new();
-    let mut missing: BTreeMap<(BucketKey<'_>, &str), Missing> = BTreeMap::new();
+    let mut items = Items::default();
+    let mut missing = Vec::new();
+    let mut more: u32 = 0;
     let mut changes = changes.iter().peekable();
     for (index, element) in (0..).zip(elements) {
         let Some(change) = changes.next_if(|change| change.record == index) else {
-            forget(element, &mut last);
+            items.forget(element);
+            continue;
+        };
+        let Some(last) = items.last(change.stored_at) else {
             continue;
         };
         let stream = element
             .record()
             .and_then(|record| record.arn.as_deref())
             .filter(|_| change.watermark.is_some());
-        let next = match (stream, last.get(&change.stored_at)) {
-            (Some(stream), None) => Last::Change(stream, change),
-            (Some(stream), Some(Last::Change(of, before)))
+        let next = match (stream, &*last) {
+            (Some(stream), Last::Nothing) => Last::Change(stream, change),
+            (Some(stream), Last::Change(of, before))
                 if *of == stream && before.watermark < change.watermark =>
             {
-                compare(before, change, &mut missing);
+                more = more.saturating_add(compare(before, change, &mut missing));
                 Last::Change(stream, change)
             }
             _ => Last::Disordered,
         };
-        last.insert(change.stored_at, next);
+        *last = next;
     }
-    say(&missing, draft);
+    say(&missing, more, draft);
 }
 
-/// Forgets the item that a record is about and is no change of, all where it does not tell which.
-fn forget<'a>(element: &'a Element<'_>, last: &mut BTreeMap<Place<'a>, Last<'_>>) {
-    let images = element
-        .record()
-        .and_then(|record| record.change.new.as_ref().or(record.change.old.as_ref()));
-    match images.and_then(|image| image.pk.as_deref().zip(image.sk.as_deref())) {
-        Some(place) => drop(last.remove(&place)),
-        None => last.clear(),
-    }
-}
-
-/// Notes by how much counters begin higher than they were left.
-fn compare<'a>(
-    before: &Change<'a>,
-    change: &Change<'a>,
-    missing: &mut BTreeMap<(BucketKey<'a>, &'a str), Missing>,
-) {
-    if change.action != Action::Modify {
-        return;
-    }
-    for limit in &change.limits {
-        if change.key.is_write_limit(limit.name) {
-            continue;
+impl<'a> Items<'a> {
+    fn last(&mut self, key: (&'a str, &'a str)) -> Option<&mut Last<'a>> {
+        let next = self.list.len();
+        let at = *self.places.entry(key).or_insert(next);
+        if at == next {
+            self.list.push(Last::Nothing);
         }
+        self.list.get_mut(at)
+    }
+
+    /// Forgets the item that a record is about and is no change of; all of them where it does not tell which.
+    fn forget(&mut self, element: &'a Element<'a>) {
+        let image = element
+            .record()
+            .and_then(|record| record.change.new.as_ref().or(record.change.old.as_ref()));
+        match image.and_then(|image| image.pk.as_deref().zip(image.sk.as_deref())) {
+            Some(key) => self
+                .last(key)
+                .into_iter()
+                .for_each(|last| *last = Last::Nothing),
+            None => self.list.fill(Last::Nothing),
+        }
+    }
+}
+
+/// Notes by how much counters begin higher than they were left, and counts those that are not to be named.
+fn compare<'a>(before: &Change<'_>, change: &Change<'a>, missing: &mut Vec<Missing<'a>>) -> u32 {
+    let mut more = 0_u32;
+    if change.action != Action::Modify {
+        return more;
+    }
+    let counted = change
+        .limits
+        .iter()
+        .filter(|limit| !change.key.is_write_limit(limit.name));
+    for limit in counted {
         let left = before.limits.iter().find(|left| left.name == limit.name);
         let Some((left, found)) = left.zip(limit.old_total) else {
             continue;
         };
-        let gap = found.0.saturating_sub(left.total.0);
         // A lower one is that of a bucket made anew.
-        if gap > 0 {
-            let missing = missing.entry((change.key, limit.name)).or_insert(Missing {
-                milli_tokens: 0,
+        let gap = found.0.saturating_sub(left.total.0);
+        if gap <= 0 {
+            continue;
+        }
+        let is_same = |of: &&mut Missing<'_>| of.bucket == change.key && of.limit == limit.name;
+        let has_room = missing.len() < NAMED;
+        match missing.iter_mut().find(is_same) {
+            Some(of) => of.milli_tokens = of.milli_tokens.saturating_add(gap),
+            None if has_room => missing.push(Missing {
+                bucket: change.key,
+                limit: limit.name,
+                milli_tokens: gap,
                 record: change.record,
-            });
-            missing.milli_tokens = missing.milli_tokens.saturating_add(gap);
+            }),
+            None => more = more.saturating_add(1),
         }
     }
+    more
 }
 
-fn say(missing: &BTreeMap<(BucketKey<'_>, &str), Missing>, draft: &mut Draft) {
-    for (
-        (bucket, limit),
-        Missing {
-            milli_tokens,
-            record,
-        },
-    ) in missing.iter().take(NAMED)
+fn say(missing: &[Missing<'_>], more: u32, draft: &mut Draft) {
+    for Missing {
+        bucket,
+        limit,
+        milli_tokens,
+        record,
+    } in missing
     {
         let [entity, resource] = bucket.fields();
         let fields = [
@@ -122,9 +155,8 @@ fn say(missing: &BTreeMap<(BucketKey<'_>, &str), Missing>, draft: &mut Draft) {
         let message = "Usage missing from the stream - no record tells of it, it cannot be counted";
         draft.warn(Scope::Processor, message, fields);
     }
-    let more = missing.len().saturating_sub(NAMED);
     if more > 0 {
-        let message = "Usage missing from the stream - further limits are counted only";
+        let message = "Usage missing from the stream - further gaps are counted only";
         draft.warn(Scope::Processor, message, [number("more", more)]);
     }
 }
