@@ -158,8 +158,11 @@ impl<'a> Change<'a> {
     }
 }
 
-/// Which bucket an image is of, if any, and its primary key.
-fn bucket<'i>(image: &'i Image<'_>) -> Result<Option<(BucketKey<'i>, (&'i str, &'i str))>, String> {
+/// A bucket, and its primary key as an image has it.
+type Bucket<'i> = (BucketKey<'i>, (&'i str, &'i str));
+
+/// Which bucket an image is of, if any.
+fn bucket<'i>(image: &'i Image<'_>) -> Result<Option<Bucket<'i>>, String> {
     let text = |text: &'i Option<Cow<'_, str>>| text.as_deref().unwrap_or_default();
     let (pk, sk, entity) = (text(&image.pk), text(&image.sk), text(&image.entity_id));
     let raw = image
