@@ -55,16 +55,14 @@ fn json(record: &Record) -> Value {
     serde_json::from_str(&record.json()).expect("a record is JSON")
 }
 
-/// Events of other services, and a part of what is said of each.
-fn foreign() -> Vec<(&'static str, Vec<u8>, &'static str)> {
-    let change = json(&consumptions(1)[0]);
-    let bare = json!({ "eventName": "MODIFY", "dynamodb": change["dynamodb"].clone() });
-    let kinesis = json!({
+/// A record of a Kinesis data stream that holds this record of a table's stream.
+fn kinesis(change: &Value) -> Value {
+    json!({
         "kinesis": {
             "kinesisSchemaVersion": "1.0",
             "partitionKey": "1",
             "sequenceNumber": "49590338271490256608559692538361571095921575989136588898",
-            "data": STANDARD.encode(bare.to_string()),
+            "data": STANDARD.encode(change.to_string()),
             "approximateArrivalTimestamp": 1_704_110_455.0,
         },
         "eventSource": "aws:kinesis",
@@ -73,74 +71,89 @@ fn foreign() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         "eventName": "aws:kinesis:record",
         "awsRegion": "us-east-1",
         "eventSourceARN": "arn:aws:kinesis:us-east-1:123456789012:stream/limiter-changes",
-    });
+    })
+}
+
+/// A name, an event, and a part of what is said of it.
+type Refusal = (&'static str, Vec<u8>, &'static str);
+
+/// Events with records of other services.
+fn foreign_records() -> Vec<Refusal> {
+    let change = json(&consumptions(1)[0]);
     // Such as a hand-made function makes of it.
-    let mut with_change_inside = kinesis.clone();
-    with_change_inside["eventName"] = json!("MODIFY");
-    with_change_inside["dynamodb"] = change["dynamodb"].clone();
-    let mut unnamed = with_change_inside.clone();
-    unnamed
-        .as_object_mut()
-        .expect("an object")
-        .remove("eventSource");
+    let mut unpacked = kinesis(&change);
+    unpacked["eventName"] = json!("MODIFY");
+    unpacked["dynamodb"] = change["dynamodb"].clone();
+    let mut unnamed = unpacked.clone();
+    unnamed["eventSource"] = json!(null);
     let queue = json!({ "messageId": "1", "receiptHandle": "x", "body": change.to_string() });
-    let topic =
-        json!({ "EventVersion": "1.0", "EventSource": "aws:sns", "Sns": { "Message": "" } });
+    let topic = json!({ "EventSource": "aws:sns", "Sns": { "Message": "" } });
     let object = json!({ "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {} });
     let mut renamed = change.clone();
     renamed["eventSource"] = json!("example:stream");
     let unsupported = "Kinesis Data Streams for DynamoDB is not supported";
-    let whole = |event: Value| event.to_string().into_bytes();
-    vec![
-        ("Kinesis", event(&[kinesis]), unsupported),
-        (
-            "Kinesis with a change inside",
-            event(&[with_change_inside]),
-            unsupported,
-        ),
+    let cases = [
+        ("Kinesis", vec![kinesis(&change)], unsupported),
+        ("Kinesis with a change inside", vec![unpacked], unsupported),
         (
             "Kinesis without its name",
-            event(&[unnamed.clone()]),
+            vec![unnamed.clone()],
             unsupported,
         ),
         (
             "Kinesis behind a good record",
-            event(&[change.clone(), unnamed]),
+            vec![change.clone(), unnamed],
             unsupported,
         ),
         (
             "a queue without its name",
-            event(&[queue]),
+            vec![queue],
             "messages of a queue",
         ),
-        ("a topic", event(&[topic]), "messages of an SNS topic"),
+        ("a topic", vec![topic], "messages of an SNS topic"),
         (
             "a bucket before a good record",
-            event(&[object, change]),
+            vec![object, change],
             "notifications of an S3 bucket",
         ),
         (
             "a source that nobody knows",
-            event(&[renamed]),
+            vec![renamed],
             "(eventSource example:stream)",
         ),
+    ];
+    cases
+        .map(|(name, records, said)| (name, event(&records), said))
+        .into()
+}
+
+/// Events of other services that have no records.
+fn foreign_events() -> Vec<Refusal> {
+    let cases = [
         (
             "EventBridge",
-            whole(json!({ "detail-type": "x", "detail": {} })),
+            json!({ "detail-type": "x", "detail": {} }),
             "EventBridge",
         ),
         (
             "CloudWatch Logs",
-            whole(json!({ "awslogs": { "data": "" } })),
+            json!({ "awslogs": { "data": "" } }),
             "CloudWatch Logs",
         ),
         (
             "Firehose",
-            whole(json!({ "deliveryStreamArn": "arn", "records": [] })),
+            json!({ "deliveryStreamArn": "arn", "records": [] }),
             "Data Firehose",
         ),
-        ("a bare record", whole(bare), "without the array `Records`"),
-    ]
+        (
+            "a bare record",
+            json(&consumptions(1)[0]),
+            "without the array `Records`",
+        ),
+    ];
+    cases
+        .map(|(name, event, said)| (name, event.to_string().into_bytes(), said))
+        .into()
 }
 
 /// Batches of streams that lack an image, and a part of what is said of each.
@@ -199,7 +212,7 @@ fn of_partial_streams() -> Vec<(String, Vec<u8>, &'static str)> {
 }
 
 fn all() -> Vec<(String, Vec<u8>, &'static str)> {
-    let foreign = foreign().into_iter();
+    let foreign = foreign_records().into_iter().chain(foreign_events());
     let foreign = foreign.map(|(name, event, said)| (name.to_owned(), event, said));
     foreign.chain(of_partial_streams()).collect()
 }
@@ -317,116 +330,94 @@ fn missing(records: &[Record], settings: &Settings) -> Vec<Value> {
     native
 }
 
-/// A way for records to come without what is between them, and the tokens that are missing, if that is certain.
-fn gaps() -> Vec<(&'static str, Vec<Record>, Vec<&'static str>)> {
-    let records = || consumptions(6);
-    let some = |places: &[usize]| -> Vec<Record> {
-        places.iter().map(|at| records()[*at].clone()).collect()
-    };
+/// A name, records, and the tokens that are said to be missing between them.
+type Gap = (&'static str, Vec<Record>, Vec<&'static str>);
+
+/// Those of six consumptions, of 1000 tokens each, at these places.
+fn some(places: &[usize]) -> Vec<Record> {
+    let records = consumptions(6);
+    places.iter().map(|at| records[*at].clone()).collect()
+}
+
+/// The record of a bucket's creation, with 5000 tokens consumed in it.
+fn creation(bucket: &mut Bucket) -> Record {
+    let created = bucket.consume("tpm", 5_000_000);
+    let created = created.with("/eventName", json!("INSERT"));
+    created.without("/dynamodb/OldImage")
+}
+
+/// The records of a consumption before one that is missing, and of one behind it.
+fn around(mut bucket: Bucket, limit: &str, missing: i64) -> Vec<Record> {
+    let first = bucket.consume(limit, 1_000);
+    bucket.consume(limit, missing);
+    record::numbered([first, bucket.consume(limit, 1_000)])
+}
+
+/// Records between which usage is missing for certain.
+fn gaps() -> Vec<Gap> {
+    let mut anew = plentiful();
+    let created = creation(&mut anew);
+    anew.consume("tpm", 1_000_000);
+    let behind = anew.consume("tpm", 1_000_000);
+    let old = bucket(B2).limit("rpm", |limit| limit);
+    vec![
+        ("one", some(&[0, 2]), vec!["1000"]),
+        ("two", some(&[0, 2, 5]), vec!["3000"]),
+        (
+            "a part of a token",
+            around(plentiful(), "tpm", 999),
+            vec!["0"],
+        ),
+        ("another generation's", around(old, "rpm", 5_000), vec!["5"]),
+        (
+            "behind a creation",
+            record::numbered([created, behind]),
+            vec!["1000"],
+        ),
+    ]
+}
+
+/// Records between which nothing is missing, or may be missing for another reason.
+fn no_gaps() -> Vec<Gap> {
     let with = |change: &dyn Fn(&mut Vec<Record>)| {
         let mut records = some(&[0, 3]);
         change(&mut records);
         records
     };
-    // The bucket expires after its first record, and consumes as much again.
-    let mut anew = plentiful();
-    let created = anew.consume("tpm", 5_000_000);
-    let created = created
-        .with("/eventName", json!("INSERT"))
-        .without("/dynamodb/OldImage");
-    let bad = plentiful()
-        .modify()
-        .with("/dynamodb/NewImage/rf", record::number("x"));
     let between = |record: Record| with(&|records| records.insert(1, record.clone().numbered(2)));
-    vec![
-        ("every record", records(), vec![]),
-        ("one missing", some(&[0, 2]), vec!["1000"]),
-        ("two gaps", some(&[0, 2, 5]), vec!["3000"]),
+    let unreadable = plentiful().modify();
+    let unreadable = unreadable.with("/dynamodb/NewImage/rf", record::number("x"));
+    let nameless = plentiful().remove().without("/dynamodb");
+    let created = creation(&mut plentiful()).numbered(9);
+    let other_stream =
+        |records: &mut Vec<Record>| records[1] = records[1].clone().stream(NEXT_STREAM);
+    let no_position = |records: &mut Vec<Record>| {
+        records[0] = records[0].clone().without("/dynamodb/SequenceNumber");
+    };
+    let lower = record::numbered(some(&[3, 0]));
+    let writes = bucket(C).limit("tpm", |limit| limit);
+    let cases = [
+        ("every record", consumptions(6)),
+        ("the same twice", some(&[0, 0, 3])),
+        ("out of order", some(&[1, 0, 3])),
+        ("another stream", with(&other_stream)),
+        ("without position", with(&no_position)),
+        ("a record that cannot be read between", between(unreadable)),
         (
-            "a gap of less than a token",
-            {
-                let mut bucket = plentiful();
-                let first = bucket.consume("tpm", 1_000_000);
-                bucket.consume("tpm", 999);
-                record::numbered([first, bucket.consume("tpm", 1_000_000)])
-            },
-            vec!["0"],
+            "a record of no item between",
+            between(nameless.with("/dynamodb", json!({}))),
         ),
-        ("the same twice", some(&[0, 0, 3]), vec![]),
-        ("out of order", some(&[1, 0, 3]), vec![]),
-        (
-            "another stream",
-            with(&|records| records[1] = records[1].clone().stream(NEXT_STREAM)),
-            vec![],
-        ),
-        (
-            "without position",
-            with(&|records| {
-                records[0] = records[0].clone().without("/dynamodb/SequenceNumber");
-            }),
-            vec![],
-        ),
-        ("a record that cannot be read between", between(bad), vec![]),
-        (
-            "an element that is no record between",
-            with(&|records| {
-                records.insert(
-                    1,
-                    records[0]
-                        .clone()
-                        .without("/dynamodb")
-                        .with("/eventName", json!("REMOVE")),
-                );
-            }),
-            vec![],
-        ),
-        ("a removal between", between(plentiful().remove()), vec![]),
-        (
-            "a creation at the end",
-            vec![records()[0].clone(), created.clone().numbered(9)],
-            vec![],
-        ),
-        (
-            "a gap behind a creation",
-            vec![created.numbered(1), {
-                anew.consume("tpm", 1_000_000);
-                anew.consume("tpm", 1_000_000).numbered(9)
-            }],
-            vec!["1000"],
-        ),
-        (
-            "a lower counter",
-            some(&[3, 0])
-                .into_iter()
-                .zip([1, 9])
-                .map(|(r, place)| r.numbered(place))
-                .collect(),
-            vec![],
-        ),
-        (
-            "writes alone",
-            record::numbered([
-                bucket(C).modify(),
-                bucket(C).limit("tpm", |limit| limit).consume("tpm", 0),
-            ]),
-            vec![],
-        ),
-        (
-            "a bucket of another generation",
-            {
-                let mut old = bucket(B2).limit("rpm", |limit| limit);
-                let first = old.consume("rpm", 1_000);
-                old.consume("rpm", 5_000);
-                record::numbered([first, old.consume("rpm", 1_000)])
-            },
-            vec!["5"],
-        ),
-    ]
+        ("a removal between", between(plentiful().remove())),
+        ("a creation at the end", vec![some(&[0]).remove(0), created]),
+        ("a lower counter", lower),
+        ("writes alone", around(writes, "wcu", 5_000)),
+    ];
+    cases.map(|(name, records)| (name, records, vec![])).into()
 }
 
 #[test]
 fn usage_is_said_to_be_missing_where_that_is_certain_and_nowhere_else() {
-    for (name, records, expected) in gaps() {
+    for (name, records, expected) in gaps().into_iter().chain(no_gaps()) {
         assert_eq!(missing(&records, &settings()), expected, "{name}");
     }
 }
