@@ -8,10 +8,10 @@ use crate::{
     Batch, Compression, Corrections, Entry, Fact, Field, FieldValue, Level, OnConflict, Operation,
     Purpose, PutObject, Scope, Settings, Write,
     decimal::EpochMs,
-    event::{AUDIT_FIELDS, Action, Element, Image, Record, string},
+    event::{AUDIT_FIELDS, Action, Audit, Element, Record, string},
     key::Key,
     plan::{Draft, count, number, text},
-    timestamp, window,
+    surrogate, timestamp, window,
 };
 use alloc::{
     borrow::Cow,
@@ -34,8 +34,10 @@ struct Event<'a> {
     index: u32,
     record: &'a Record<'a>,
     /// The event's own time, as text; empty where it has none.
-    timestamp: Cow<'a, str>,
+    timestamp: String,
     line: String,
+    /// It had halves of surrogate pairs.
+    is_mended: bool,
 }
 
 /// Plans the archive objects of a batch.
@@ -71,6 +73,14 @@ pub fn plan<'a>(
     if events.is_empty() {
         return;
     }
+    if let Some(event) = events.iter().find(|event| event.is_mended) {
+        let message = "Half a surrogate pair in an audit event - archived as U+FFFD";
+        draft.warn(
+            Scope::Archiver,
+            message,
+            [number("record_index", event.index)],
+        );
+    }
     let today = i128::from(batch.now);
     if is_daily {
         let mut by_day: BTreeMap<NaiveDate, Vec<Event<'_>>> = BTreeMap::new();
@@ -78,13 +88,14 @@ pub fn plan<'a>(
             let day = timestamp::days(&event.timestamp)
                 .map(|days| days.utc)
                 .unwrap_or_else(|| {
-                    let fields = [text("event_timestamp", event.timestamp.as_ref())];
+                    let fields = [text("event_timestamp", event.timestamp.as_str())];
                     draft.warn(
                         Scope::Archiver,
                         "Invalid timestamp, using time of removal",
                         fields,
                     );
-                    date(event.record.change.created.map_or(today, i128::from))
+                    let created = event.record.change.created.read(batch.now).time();
+                    date(created.map_or(today, |created| created.0))
                 });
             by_day.entry(day).or_default().push(event);
         }
@@ -121,7 +132,7 @@ fn date(at: i128) -> NaiveDate {
 fn earliest<'e>(events: &'e [Event<'_>]) -> &'e str {
     events
         .iter()
-        .map(|event| event.timestamp.as_ref())
+        .map(|event| event.timestamp.as_str())
         .min()
         .unwrap_or_default()
 }
@@ -240,7 +251,8 @@ fn extract<'a>(
     if let Some(problem) = record.malformed {
         return Err(problem.into());
     }
-    if image.audit.get("action").and_then(string).is_none() {
+    let exported = Exported::of(&image.audit);
+    if exported.get("action").and_then(string).is_none() {
         draft.warn(
             Scope::Archiver,
             "Audit record missing action field",
@@ -249,29 +261,53 @@ fn extract<'a>(
         draft.reject(index, Some(record), "the audit event has no action".into());
         return Ok(None);
     }
-    let timestamp = image
-        .audit
-        .get("timestamp")
-        .and_then(string)
-        .unwrap_or_default();
-    let line = line(image, has_namespace.then_some(namespace), draft)?;
+    let timestamp = exported.get("timestamp").and_then(string);
     Ok(Some(Event {
         index,
         record,
-        timestamp,
-        line,
+        timestamp: timestamp.unwrap_or_default().into_owned(),
+        line: line(&exported, has_namespace.then_some(namespace), draft)?,
+        is_mended: exported.is_mended,
     }))
+}
+
+/// What an audit event is exported with, as text that every consumer can read.
+struct Exported<'a> {
+    fields: [Option<Cow<'a, RawValue>>; AUDIT_FIELDS.len()],
+    is_mended: bool,
+}
+
+impl<'a> Exported<'a> {
+    fn of(audit: &Audit<'a>) -> Self {
+        let mut is_mended = false;
+        let fields = AUDIT_FIELDS.map(|name| {
+            let raw = audit.get(name)?;
+            let mended = match surrogate::replaced(raw.get()) {
+                Cow::Owned(json) => RawValue::from_string(json).ok(),
+                Cow::Borrowed(_) => None,
+            };
+            is_mended |= mended.is_some();
+            Some(mended.map_or(Cow::Borrowed(raw), Cow::Owned))
+        });
+        Self { fields, is_mended }
+    }
+
+    /// The typed value of an attribute, where the event has it.
+    fn get(&self, name: &str) -> Option<&RawValue> {
+        let at = AUDIT_FIELDS.iter().position(|field| *field == name)?;
+        self.fields.get(at)?.as_deref()
+    }
 }
 
 /// One event as a line of JSON. Its namespace is written where the caller gives one (or that there is none).
 fn line(
-    image: &Image<'_>,
+    exported: &Exported<'_>,
     namespace: Option<Option<&str>>,
     draft: &mut Draft,
 ) -> Result<String, String> {
     let mut line = String::from("{");
     for name in AUDIT_FIELDS.iter().filter(|name| **name != "details") {
-        if let Some(value) = image.audit.get(name) {
+        if let Some(value) = exported.get(name) {
             push_string(&mut line, name);
             line.push(':');
             push_typed(&mut line, value, DEPTH, draft)?;
@@ -279,7 +315,7 @@ fn line(
         }
     }
     line.push_str("\"details\":");
-    match image.audit.get("details").filter(|details| {
+    match exported.get("details").filter(|details| {
         members(details).is_some_and(|members| members.iter().any(|(name, _)| name == "M"))
     }) {
         Some(details) => push_typed(&mut line, details, DEPTH, draft)?,
@@ -431,7 +467,9 @@ fn push_json(out: &mut String, json: &str) {
             1
         };
         let (token, behind) = behind.split_at_checked(length).unwrap_or((behind, ""));
-        if let Ok(text) = serde_json::from_str::<Cow<'_, str>>(token) {
+        if token.starts_with('"') {
+            // Halves of surrogate pairs are replaced before; whatever else no text can hold leaves valid JSON.
+            let text = serde_json::from_str::<Cow<'_, str>>(token).unwrap_or_default();
             push_string(out, &text);
         }
         rest = behind;

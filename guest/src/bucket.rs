@@ -2,9 +2,11 @@
 
 use crate::{
     Corrections,
+    creation::Created,
     decimal::{EpochMs, MilliTokens, NotAnInteger, integer},
     event::{Action, Field, Image, Limit, Record},
     key::{BucketKey, Key},
+    surrogate,
     watermark::Watermark,
 };
 use alloc::{
@@ -29,7 +31,7 @@ pub struct Change<'a> {
     /// Its primary key as the record has it.
     pub stored_at: (&'a str, &'a str),
     /// When the record was written, as far as the stream tells.
-    pub created: Option<EpochMs>,
+    pub created: Created<'a>,
     /// When the bucket was last refilled (`rf`); none where it does not say.
     pub last_refill: Option<EpochMs>,
     /// When it was last refilled before the change.
@@ -55,6 +57,10 @@ pub struct LimitChange<'a> {
     pub name: &'a str,
     /// Consumed in this change (`tc`, new less old); negative for a refund.
     pub consumed: MilliTokens,
+    /// Consumed since the bucket exists (`tc`).
+    pub total: MilliTokens,
+    /// Consumed before the change, where the old image tells.
+    pub old_total: Option<MilliTokens>,
     /// Tokens left (`tk`).
     pub tokens: MilliTokens,
     /// Tokens left before the change, where the old image tells.
@@ -77,22 +83,26 @@ impl<'a> Change<'a> {
     pub fn parse(
         index: u32,
         record: &'a Record<'_>,
+        now: u64,
         corrections: Corrections,
     ) -> Result<Option<Self>, String> {
         if let Some(problem) = record.malformed {
             return Err(problem.into());
         }
-        let (Some(new), old) = (&record.change.new, record.change.old.as_ref()) else {
+        let (new, old) = (record.change.new.as_ref(), record.change.old.as_ref());
+        let found = new.or(old).map(bucket).transpose()?;
+        if found == Some(None) {
             return Ok(None);
-        };
-        let (pk, sk) = (
-            new.pk.as_deref().unwrap_or_default(),
-            new.sk.as_deref().unwrap_or_default(),
-        );
-        let Key::Bucket(key) = Key::parse(pk, sk, new.entity_id.as_deref().unwrap_or_default())
-            .map_err(|e| e.to_string())?
-        else {
-            return Ok(None);
+        }
+        // Of what a MODIFY record does not show nobody can say whether it is usage.
+        let is_modified = record.action == Action::Modify;
+        let (new, (key, stored_at)) = match (new, found.flatten()) {
+            (Some(_), _) if is_modified && old.is_none() => {
+                return Err("the record has no OldImage".into());
+            }
+            (Some(new), Some(found)) => (new, found),
+            _ if is_modified => return Err("the record has no NewImage".into()),
+            _ => return Ok(None),
         };
         let sequence = record.change.sequence.as_deref();
         let mut change = Self {
@@ -105,8 +115,8 @@ impl<'a> Change<'a> {
                 .and_then(|(arn, sequence)| Watermark::new(arn, sequence)),
             action: record.action,
             key,
-            stored_at: (pk, sk),
-            created: record.change.created.map(|at| EpochMs(at.into())),
+            stored_at,
+            created: record.change.created.read(now),
             last_refill: optional(new.last_refill.as_deref())?.map(EpochMs),
             old_last_refill: old
                 .and_then(|old| integer(old.last_refill.as_deref()?).ok())
@@ -148,6 +158,26 @@ impl<'a> Change<'a> {
     }
 }
 
+/// A bucket, and its primary key as an image has it.
+type Bucket<'i> = (BucketKey<'i>, (&'i str, &'i str));
+
+/// Which bucket an image is of, if any.
+fn bucket<'i>(image: &'i Image<'_>) -> Result<Option<Bucket<'i>>, String> {
+    let text = |text: &'i Option<Cow<'_, str>>| text.as_deref().unwrap_or_default();
+    let (pk, sk, entity) = (text(&image.pk), text(&image.sk), text(&image.entity_id));
+    let raw = image
+        .audit
+        .get("entity_id")
+        .filter(|_| image.entity_id.is_none());
+    if raw.is_some_and(|raw| matches!(surrogate::replaced(raw.get()), Cow::Owned(_))) {
+        return Err("`entity_id` has half a surrogate pair".into());
+    }
+    match Key::parse(pk, sk, entity).map_err(|error| error.to_string())? {
+        Key::Bucket(key) => Ok(Some((key, (pk, sk)))),
+        Key::Audit { .. } | Key::Other => Ok(None),
+    }
+}
+
 /// The limits that have a counter, in the order of the counters.
 fn counted<'i>(image: &'i Image<'_>) -> Vec<(&'i str, &'i Limit<'i>)> {
     let limits = image
@@ -171,14 +201,19 @@ impl<'a> LimitChange<'a> {
     ) -> Result<Self, String> {
         let amount =
             |field| Ok::<_, String>(MilliTokens(optional(limit.field(field))?.unwrap_or(0)));
-        let consumed = integer(after)
-            .map_err(text)?
-            .checked_sub(integer(before).map_err(text)?);
+        let (total, before) = (
+            integer(after).map_err(text)?,
+            integer(before).map_err(text)?,
+        );
+        let has_counter = old.is_some_and(|old| old.field(Field::Consumed).is_some());
+        let consumed = total.checked_sub(before);
         Ok(Self {
             name,
             consumed: MilliTokens(
                 consumed.ok_or("the consumption counter changed by more than 38 digits")?,
             ),
+            total: MilliTokens(total),
+            old_total: has_counter.then_some(MilliTokens(before)),
             tokens: amount(Field::Tokens)?,
             old_tokens: old
                 .and_then(|old| integer(old.field(Field::Tokens)?).ok())

@@ -5,6 +5,10 @@
 //! type: what is not of the expected shape is told apart from what is absent, record by record, so that one
 //! bad record never costs another (rules: "Records").
 
+use crate::{
+    creation::{Creation, Unit},
+    source::{self, Foreign},
+};
 use alloc::{
     borrow::Cow,
     collections::BTreeMap,
@@ -69,19 +73,32 @@ pub struct Record<'a> {
     pub action: Action,
     /// `eventSourceARN`.
     pub arn: Option<Cow<'a, str>>,
-    /// `eventSource` names a queue: somebody feeds queue messages to the aggregator.
-    pub from_queue: bool,
+    /// It is of another service, by its `eventSource` or by its shape.
+    pub foreign: Option<Foreign<'a>>,
     /// `dynamodb`.
     pub change: Change<'a>,
     /// What is not of the shape a record must have, if anything.
     pub malformed: Option<&'static str>,
 }
 
+impl Record<'_> {
+    /// Whether it has no image of this name, `OldImage` or `NewImage`, and is of the right shape otherwise.
+    pub fn lacks(&self, image: &str) -> bool {
+        let image = match image {
+            "OldImage" => &self.change.old,
+            _ => &self.change.new,
+        };
+        image.is_none() && self.malformed.is_none()
+    }
+}
+
 /// The `dynamodb` part of a record.
 #[derive(Debug, Default)]
 pub struct Change<'a> {
-    /// `ApproximateCreationDateTime`, in milliseconds.
-    pub created: Option<i64>,
+    /// `ApproximateCreationDateTime`.
+    pub created: Creation<'a>,
+    /// `StreamViewType`.
+    pub view: Option<Cow<'a, str>>,
     /// `SequenceNumber`.
     pub sequence: Option<Cow<'a, str>>,
     /// `NewImage`.
@@ -276,7 +293,10 @@ fn records<'a, R>(event: Loose<'a, Event<'a, R>>) -> Result<Vec<R>, Unreadable> 
         Loose::Compound(Event {
             records: Some(_), ..
         }) => not_an_event("`Records` is not an array"),
-        Loose::Compound(Event { records: None, .. }) => Ok(Vec::new()),
+        Loose::Compound(Event {
+            other: Some(what), ..
+        }) => Err(Unreadable::NotAnEvent(what)),
+        Loose::Compound(Event { .. }) => Ok(Vec::new()),
         _ => not_an_event("the event is not a JSON object"),
     }
 }
@@ -367,6 +387,8 @@ impl<'a, T: Compound<'a>> Deserialize<'a> for Loose<'a, T> {
 struct Event<'a, R> {
     records: Option<Loose<'a, Records<R>>>,
     is_failure_report: bool,
+    /// What it is instead of a batch, if it has no records and a member tells.
+    other: Option<String>,
 }
 
 impl<'a, R: Deserialize<'a>> Compound<'a> for Event<'a, R> {
@@ -374,6 +396,7 @@ impl<'a, R: Deserialize<'a>> Compound<'a> for Event<'a, R> {
         let mut event = Self {
             records: None,
             is_failure_report: false,
+            other: None,
         };
         while let Some(Text(name)) = members.next_key()? {
             match name.as_ref() {
@@ -382,7 +405,10 @@ impl<'a, R: Deserialize<'a>> Compound<'a> for Event<'a, R> {
                     event.is_failure_report = true;
                     members.next_value::<IgnoredAny>()?;
                 }
-                _ => drop(members.next_value::<IgnoredAny>()?),
+                other => {
+                    event.other = event.other.or_else(|| source::other_event(other));
+                    members.next_value::<IgnoredAny>()?;
+                }
             }
         }
         Ok(Some(event))
@@ -429,18 +455,21 @@ impl<'a> Compound<'a> for Record<'a> {
                     }
                 }
                 "eventSourceARN" => record.arn = members.next_value::<Loose<'_, Skipped>>()?.text(),
-                "eventSource" => {
-                    record.from_queue = members
-                        .next_value::<Loose<'_, Skipped>>()?
-                        .text()
-                        .as_deref()
-                        == Some("aws:sqs");
+                // As SNS writes it.
+                "eventSource" | "EventSource" => {
+                    let source = members.next_value::<Loose<'_, Skipped>>()?.text();
+                    record.foreign = record
+                        .foreign
+                        .or_else(|| source.and_then(Foreign::by_source));
                 }
                 "dynamodb" => match members.next_value::<Loose<'_, Change<'_>>>()? {
                     Loose::Compound(change) => record.change = change,
                     _ => record.malformed = Some("`dynamodb` is not an object"),
                 },
-                _ => drop(members.next_value::<IgnoredAny>()?),
+                other => {
+                    record.foreign = record.foreign.or_else(|| Foreign::by_member(other));
+                    members.next_value::<IgnoredAny>()?;
+                }
             }
         }
         record.malformed = record.malformed.or(record.change.malformed);
@@ -456,7 +485,14 @@ impl<'a> Compound<'a> for Change<'a> {
             match name.as_ref() {
                 // As text, because a number beyond a double is no reason to fail.
                 "ApproximateCreationDateTime" => {
-                    change.created = milliseconds(members.next_value::<&RawValue>()?.get())
+                    change.created.json = Some(members.next_value::<&RawValue>()?.get())
+                }
+                "ApproximateCreationDateTimePrecision" => {
+                    let precision = members.next_value::<Loose<'_, Skipped>>()?.text();
+                    change.created.unit = precision.as_deref().and_then(Unit::of)
+                }
+                "StreamViewType" => {
+                    change.view = members.next_value::<Loose<'_, Skipped>>()?.text()
                 }
                 "SequenceNumber" => {
                     change.sequence = members.next_value::<Loose<'_, Skipped>>()?.text()
@@ -497,14 +533,6 @@ fn image<'a>(
     }
     *malformed = Some(problem);
     None
-}
-
-/// Seconds since the epoch, perhaps with a fraction, as milliseconds.
-fn milliseconds(seconds: &str) -> Option<i64> {
-    let milliseconds = seconds.parse::<f64>().ok()? * 1000.0;
-    let rounded = milliseconds + if milliseconds < 0.0 { -0.5 } else { 0.5 };
-    // Far inside both the integers that a double holds exactly and the years a window can have.
-    (rounded.is_finite() && rounded > -1e15 && rounded < 1e15).then_some(rounded as i64)
 }
 
 impl<'a> Compound<'a> for Image<'a> {

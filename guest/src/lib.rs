@@ -37,13 +37,17 @@ extern crate alloc;
 
 mod audit;
 mod bucket;
+mod continuity;
+mod creation;
 mod decimal;
 mod event;
 mod key;
 mod plan;
 mod refill;
 mod shard;
-
+mod source;
+mod standing;
+mod surrogate;
 mod timestamp;
 mod usage;
 mod watermark;

@@ -2,9 +2,9 @@
 
 use crate::{
     Batch, Corrections, Entry, Field, FieldValue, Key, Level, Plan, PlanError, Purpose, Reject,
-    Scope, Settings, StoredItem, Tally, audit, bucket,
+    Scope, Settings, StoredItem, Tally, audit, bucket, continuity,
     event::{self, Action, Element, Record, Unreadable},
-    refill, shard, usage,
+    refill, shard, source, usage,
 };
 use alloc::{borrow::Cow, collections::BTreeMap, format, string::String, vec::Vec};
 
@@ -25,17 +25,19 @@ pub fn plan(batch: &Batch, settings: &Settings) -> Result<Plan, PlanError> {
         Unreadable::NotJson(message) => PlanError::NotJson(message),
         Unreadable::NotAnEvent(what) => PlanError::NotAnEvent(what),
     })?;
-    if elements
-        .iter()
-        .any(|element| matches!(element, Element::Record(record) if record.from_queue))
-    {
-        return Err(PlanError::NotAnEvent(
-            "these are messages of a queue (eventSource aws:sqs), not records of a table's stream. A queue behind an event source mapping holds reports of failed batches, without their records".into(),
-        ));
+    if let Some(reason) = source::refusal(&elements) {
+        return Err(PlanError::NotAnEvent(reason));
     }
 
     let mut draft = Draft::new(settings.level, count(elements.len()));
-    let changes = read(&elements, &mut draft, settings);
+    let changes = read(&elements, batch.now, &mut draft, settings);
+    // Without the correction INSERT records need not be there, and a bucket made anew looks like a gap.
+    if settings
+        .corrections
+        .contains(Corrections::FIRST_CONSUMPTION)
+    {
+        continuity::check(&elements, &changes, &mut draft);
+    }
     let deltas = changes.iter().flat_map(bucket::Change::deltas).count();
     draft.plan.tally.deltas = count(deltas);
     if deltas > 0 || settings.corrections.contains(Corrections::IDLE_BATCHES) {
@@ -79,6 +81,7 @@ fn check(settings: &Settings) -> Result<(), PlanError> {
 /// The changes of buckets among the records. What cannot be understood is logged and rejected.
 fn read<'a>(
     elements: &'a [Element<'a>],
+    now: u64,
     draft: &mut Draft,
     settings: &Settings,
 ) -> Vec<bucket::Change<'a>> {
@@ -97,7 +100,7 @@ fn read<'a>(
                 if !is_relevant {
                     continue;
                 }
-                match bucket::Change::parse(index, record, settings.corrections) {
+                match bucket::Change::parse(index, record, now, settings.corrections) {
                     Ok(None) => continue,
                     Ok(Some(change)) => {
                         for limit in &change.uncounted {

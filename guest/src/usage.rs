@@ -10,9 +10,11 @@ use crate::{
     Assignment, AttributeValue, Batch, Change as Assigned, Condition, Corrections, Entry, Level,
     OnConflict, Operation, Purpose, Scope, Settings, Test, UpdateItem, Window, Write,
     bucket::{Change, LimitChange},
+    creation::Created,
     decimal::EpochMs,
     key::BucketKey,
     plan::{Draft, Known, id, number, text},
+    standing::{Problem, Standing, Stored},
     watermark::Watermark,
     window,
 };
@@ -52,10 +54,14 @@ const RESERVED: [&str; 21] = [
 /// Seconds in a day.
 const DAY: u64 = 86_400;
 
+/// Most characters of a record's creation time in a log line.
+const QUOTED: usize = 64;
+
 /// Plans the usage of all changes.
 pub fn plan(changes: &[Change<'_>], batch: &Batch, settings: &Settings, draft: &mut Draft) {
     let mut snapshots = Snapshots {
         known: Known::new(batch),
+        now: batch.now,
         is_suffixed: settings.corrections.contains(Corrections::WINDOW_SUFFIX),
         targets: BTreeMap::new(),
         list: Vec::new(),
@@ -63,6 +69,7 @@ pub fn plan(changes: &[Change<'_>], batch: &Batch, settings: &Settings, draft: &
     let mut seen = BTreeSet::new();
     let mut reserved = BTreeSet::new();
     let mut has_warned = false;
+    let mut has_unclear_time = false;
     for change in changes
         .iter()
         .filter(|change| change.deltas().next().is_some())
@@ -88,6 +95,13 @@ pub fn plan(changes: &[Change<'_>], batch: &Batch, settings: &Settings, draft: &
                 );
             }
             _ => {}
+        }
+        if let Created::Unclear(json) = change.created
+            && settings.corrections.contains(Corrections::EVENT_TIME)
+            && !has_unclear_time
+        {
+            has_unclear_time = true;
+            warn_of_time(change.record, json, draft);
         }
         let Some(at) = booked_at(change, settings.corrections) else {
             let problem = "neither ApproximateCreationDateTime nor rf says when this was consumed";
@@ -148,11 +162,19 @@ pub fn plan(changes: &[Change<'_>], batch: &Batch, settings: &Settings, draft: &
     }
 }
 
+/// Says that the time of a record is there and tells nothing.
+fn warn_of_time(record: u32, json: &str, draft: &mut Draft) {
+    let json: String = json.chars().take(QUOTED).collect();
+    let fields = [number("record_index", record), text("value", json)];
+    let message = "ApproximateCreationDateTime not understood - usage booked at the last refill";
+    draft.warn(Scope::Processor, message, fields);
+}
+
 /// When a change counts as consumed: when it was written, or (before correction `event-time`) when its bucket
 /// was last refilled, the epoch where that is missing too.
 fn booked_at(change: &Change<'_>, corrections: Corrections) -> Option<EpochMs> {
     if corrections.contains(Corrections::EVENT_TIME) {
-        change.created.or(change.last_refill)
+        change.created.time().or(change.last_refill)
     } else {
         Some(change.last_refill.unwrap_or_default())
     }
@@ -175,6 +197,7 @@ type Target<'a> = (BucketKey<'a>, NaiveDateTime, &'static str, bool);
 /// The snapshot writes of a batch, in the order in which they are first needed.
 struct Snapshots<'a> {
     known: Known<'a>,
+    now: u64,
     is_suffixed: bool,
     targets: BTreeMap<Target<'a>, usize>,
     list: Vec<Snapshot<'a>>,
@@ -184,8 +207,12 @@ struct Snapshots<'a> {
 struct Snapshot<'a> {
     bucket: BucketKey<'a>,
     key: crate::Key,
-    /// The attribute of the shard's watermark, and the watermark that the host found there.
-    watermark: (String, Option<&'a str>),
+    /// The attribute of the shard's watermark.
+    attribute: String,
+    /// The watermark that the host found there.
+    stored: Stored<'a>,
+    /// The last record that the stored watermark keeps out although nobody knows whether it was counted.
+    refused: Option<u32>,
     /// The first window that needs the item; it names it.
     window: Window,
     start: String,
@@ -232,17 +259,14 @@ impl<'a> Snapshots<'a> {
         let Some(snapshot) = self.list.get_mut(at) else {
             return;
         };
-        let stored = snapshot.watermark.1;
-        if change
-            .watermark
-            .as_ref()
-            .zip(stored)
-            .is_some_and(|(watermark, stored)| watermark.as_str() <= stored)
-        {
-            draft.count_duplicates(1);
-            return;
+        let watermark = change.watermark.as_ref();
+        match watermark.map_or(Standing::Further, |mark| {
+            snapshot.stored.meets(mark, self.now)
+        }) {
+            Standing::Further => snapshot.add(change, delta, window, draft),
+            Standing::Covered => draft.count_duplicates(1),
+            Standing::Unknown(problem) => snapshot.refuse(change, window, &problem, draft),
         }
-        snapshot.add(change, delta, window, draft);
     }
 }
 
@@ -260,17 +284,12 @@ impl<'a> Snapshot<'a> {
             .state(&key)
             .flatten()
             .and_then(|item| item.iter().find(|stored| stored.name == attribute));
-        let stored = stored.and_then(|stored| {
-            if let AttributeValue::Text(text) = &stored.value {
-                Some(text.as_str())
-            } else {
-                None
-            }
-        });
         Self {
             bucket,
             key,
-            watermark: (attribute, stored),
+            attribute,
+            stored: Stored::of(stored.map(|stored| &stored.value)),
+            refused: None,
             window,
             start,
             span: None,
@@ -325,12 +344,43 @@ impl<'a> Snapshot<'a> {
             }));
     }
 
+    /// Leaves a change out of the item and in quarantine: adding it could count it twice, and leaving it out for good
+    /// could lose it.
+    fn refuse(
+        &mut self,
+        change: &Change<'a>,
+        window: Window,
+        problem: &Problem,
+        draft: &mut Draft,
+    ) {
+        if self.refused == Some(change.record) {
+            return;
+        }
+        let reason = format!(
+            "the watermark `{}` of the snapshot `{}`, `{}` {problem}",
+            self.attribute, self.key.pk, self.key.sk
+        );
+        if self.refused.is_none() {
+            let [entity, resource] = self.bucket.fields();
+            let fields = [
+                entity,
+                resource,
+                text("window", window.name()),
+                text("window_key", self.start.as_str()),
+                text("attribute", self.attribute.as_str()),
+            ];
+            problem.say(&reason, fields, draft);
+        }
+        self.refused = Some(change.record);
+        draft.reject_change(change, reason);
+    }
+
     /// The write: one item, one condition, all of its counters.
     fn write(self, batch: &Batch, settings: &Settings, draft: &mut Draft) -> Write {
         let Self {
             bucket,
             key,
-            watermark: (watermark, _),
+            attribute: watermark,
             start,
             ..
         } = self;

@@ -226,9 +226,22 @@ fn shapes() -> Vec<Case> {
             cases.push(case.rejects(format!("{name} is not an object")));
         }
         let record = odd().modify().without(place);
-        // Nothing is known of the change, so there is nothing to count.
-        cases.push(Case::beside_good(format!("no {name}"), record.json()));
+        let lacking = if name == "`OldImage`" {
+            "OldImage"
+        } else {
+            "NewImage"
+        };
+        cases.push(
+            Case::beside_good(format!("no {name}"), record.json())
+                .rejects(format!("the record has no {lacking}")),
+        );
     }
+    let created = odd().insert().without("/dynamodb/NewImage");
+    // Nothing is known of the item, so there is nothing to count.
+    cases.push(Case::beside_good(
+        "a creation without image",
+        created.json(),
+    ));
     cases.push(Case::beside_good("an empty record", "{}"));
     cases.push(Case::with("`eventName` is 5", "/eventName", json!(5)));
     cases.push(Case::with("`eventName` is {}", "/eventName", json!({})));
@@ -394,8 +407,32 @@ fn shard_counts() -> Vec<Case> {
 fn times() -> Vec<Case> {
     const CREATED: &str = "/dynamodb/ApproximateCreationDateTime";
     let mut cases = Vec::new();
-    // Without a time of its own a record counts when its bucket was refilled.
-    for value in [json!(null), json!("now"), json!([]), json!(1e300)] {
+    const UNCLEAR: &str = "ApproximateCreationDateTime not understood";
+    let timeless = odd().modify().without(CREATED);
+    cases.push(Case::beside_good("the record has no time", timeless.json()).counts_one());
+    // Where its time says nothing a record counts when its bucket was refilled.
+    for value in [
+        json!(null),
+        json!("now"),
+        json!(""),
+        json!([]),
+        json!(0),
+        json!(-1),
+        json!(-1_704_110_455),
+        json!(1e11),
+        json!(1e300),
+        json!(300_000_000_000_u64),
+        json!(253_402_300_800_u64),
+    ] {
+        let case = Case::with(format!("the record's time is {value}"), CREATED, value);
+        cases.push(case.counts_one().says(UNCLEAR));
+    }
+    for value in [
+        json!(1_704_110_455_000_u64),
+        json!(1_704_110_455_000_000_u64),
+        json!("1704110455"),
+        json!("1704110455000"),
+    ] {
         let case = Case::with(format!("the record's time is {value}"), CREATED, value);
         cases.push(case.counts_one());
     }
@@ -405,15 +442,14 @@ fn times() -> Vec<Case> {
             "\"ApproximateCreationDateTime\":1704110455",
             "\"ApproximateCreationDateTime\":1e999",
         )
-        .counts_one(),
+        .counts_one()
+        .says(UNCLEAR),
     );
+    let refilled = odd().modify().without(CREATED);
+    let refilled = refilled.with(&new("rf"), number(300_000_000_000_000_u64));
     cases.push(
-        Case::with(
-            "the record is of the year 11476",
-            CREATED,
-            json!(300_000_000_000_u64),
-        )
-        .rejects("year 11476 is out of range"),
+        Case::beside_good("the bucket was refilled in the year 11476", refilled.json())
+            .rejects("year 11476 is out of range"),
     );
     let timeless = odd().modify().without(CREATED).without(&new("rf"));
     cases.push(
@@ -555,6 +591,30 @@ fn texts() -> Vec<Case> {
         Case::beside_good("a record that is not UTF-8", broken).rejects("not UTF-8"),
         Case::replacing("half a surrogate pair", "BUCKET#odd#", "BUCKET#\\ud800odd#")
             .rejects("hex escape"),
+        Case::replacing(
+            "half a surrogate pair in the entity",
+            "\"entity_id\":{\"S\":\"odd\"}",
+            "\"entity_id\":{\"S\":\"odd\\udc00\"}",
+        )
+        .rejects("`entity_id` has half a surrogate pair"),
+        Case::replacing(
+            "half a surrogate pair in an attribute's name",
+            "\"cascade\"",
+            "\"cascade\\ud800\"",
+        )
+        .rejects("hex escape"),
+        Case::replacing(
+            "half a surrogate pair in a number",
+            "\"b_tpm_tc\":{\"N\":\"1000\"}",
+            "\"b_tpm_tc\":{\"N\":\"1000\\ud800\"}",
+        )
+        .rejects("hex escape"),
+        Case::replacing(
+            "half a surrogate pair where nobody looks",
+            "\"GSI3SK\":{\"S\":\"",
+            "\"GSI3SK\":{\"S\":\"\\ud800",
+        )
+        .counts_one(),
         Case::replacing("a name in escapes", "odd", "\\u006fdd").counts_one(),
         Case::replacing("a number beyond every double", "\"MODIFY\"", "1e999")
             .rejects("number out of range"),
@@ -630,7 +690,14 @@ fn audits() -> Vec<Case> {
     let old = |attribute: &str| format!("/dynamodb/OldImage/{attribute}");
     let expired = || audit(C, "01HQA").expire();
     let beside_good = |name: &str, record: Record| Case::beside_good(name, record.json());
+    let halved = expired().json().replace("limits_set", "limits\\ud800_set");
+    let unreadable = expired()
+        .json()
+        .replace("AUDIT#user-1", "AUDIT#user\\ud800");
     vec![
+        Case::beside_good("an action with half a surrogate pair", halved)
+            .says("Half a surrogate pair in an audit event - archived as U+FFFD"),
+        Case::beside_good("a key with half a surrogate pair", unreadable).rejects("hex escape"),
         beside_good(
             "an audit event without action",
             expired().without(&old("action")),

@@ -294,6 +294,140 @@ fn an_audit_event_without_a_usable_time_is_archived_on_the_day_of_its_removal() 
 }
 
 #[test]
+fn a_record_is_booked_at_its_time_in_whichever_unit_it_is() {
+    const CREATED: &str = "/dynamodb/ApproximateCreationDateTime";
+    const PRECISION: &str = "/dynamodb/ApproximateCreationDateTimePrecision";
+    // The bucket was refilled two hours before.
+    let record = |time: &Value| {
+        let bucket = bad_event::odd().refilled(record::REFILLED - 7_200_000);
+        bucket.modify().with(CREATED, time.clone())
+    };
+    let named = |time: Value, unit: &str| record(&time).with(PRECISION, json!(unit));
+    let (own, refill) = ("2024-01-01T12:00:00Z", "2024-01-01T10:00:00Z");
+    let cases = [
+        (record(&json!(1_704_110_455)), own),
+        (record(&json!(1_704_110_455.25)), own),
+        (record(&json!(1_704_110_455_250_u64)), own),
+        (record(&json!(1_704_110_455_250_000_u64)), own),
+        (record(&json!("1704110455")), own),
+        (record(&json!("1704110455250")), own),
+        (named(json!(1_704_110_455), "SECOND"), own),
+        (named(json!(1_704_110_455_250_u64), "MILLISECOND"), own),
+        (named(json!("1704110455250000"), "MICROSECOND"), own),
+        (named(json!(1_704_110_455_250_u64), "FORTNIGHT"), own),
+        (named(json!(1_704_110_455), "MICROSECOND"), refill),
+        (record(&json!("soon")), refill),
+        (record(&json!(0)), refill),
+        (record(&json!(1e11)), refill),
+        // A clock that is a month ahead, and records of years ago.
+        (record(&json!(1_706_702_455)), "2024-01-31T12:00:00Z"),
+        (record(&json!(1_400_000_000)), "2014-05-13T16:00:00Z"),
+    ];
+    for (record, hour) in cases {
+        for runner in RUNNERS {
+            let batch = runner::batch(record::event([&record]), NOW);
+            let answer = runner.plan(&batch, &settings().logic);
+            let [write] = plan::writes(&answer["Ok"], "Usage").collect::<Vec<_>>()[..] else {
+                panic!("{answer} should have one write");
+            };
+            let key = &write["operation"]["UpdateItem"]["key"]["sk"];
+            assert_eq!(
+                *key,
+                json!(format!("#USAGE#gpt-4#{hour}")),
+                "{}",
+                record.json()
+            );
+        }
+    }
+}
+
+#[test]
+fn times_that_are_not_understood_are_said_once_a_batch() {
+    let time = json!("soon");
+    let records = record::numbered((0..3).map(|_| bad_event::odd().modify()));
+    let place = "/dynamodb/ApproximateCreationDateTime";
+    let records: Vec<_> = records
+        .into_iter()
+        .map(|record| record.with(place, time.clone()))
+        .collect();
+    for runner in RUNNERS {
+        let batch = runner::batch(record::event(&records), NOW);
+        let said = |corrections| {
+            let mut settings = settings().logic;
+            settings.corrections = corrections;
+            let messages = plan::messages(&runner.plan(&batch, &settings)["Ok"]).into_iter();
+            let about_time = messages
+                .filter(|text| text.starts_with("ApproximateCreationDateTime not understood"));
+            about_time.count()
+        };
+        assert_eq!(said(Corrections::all()), 1);
+        // There the time is not looked at.
+        assert_eq!(said(Corrections::all() ^ Corrections::EVENT_TIME), 0);
+    }
+}
+
+#[test]
+fn half_a_surrogate_pair_is_archived_as_a_character_of_its_own_and_said_once() {
+    let expired = |id: &str| {
+        let details = json!({ "M": { "note": record::string("HALF"), "HALF": record::number(1) } });
+        let json = record::audit(C, id).details(details).expire().json();
+        json.replace("HALF", "a\\udc00b")
+            .replace("user/admin", "user/\\ud83dadmin")
+    };
+    let set = expired("01HQC").replace(r#"{"N":"1"}"#, r#"{"SS":["\ud800"]}"#);
+    let records = [expired("01HQA"), expired("01HQB"), set].join(",");
+    let event = format!("{{\"Records\":[{records}]}}");
+    for runner in RUNNERS {
+        let batch = runner::batch(event.as_str(), NOW);
+        let answer = runner.plan(&batch, &settings().logic);
+        let plan = &answer["Ok"];
+        let [write] = plan::writes(plan, "Archive").collect::<Vec<_>>()[..] else {
+            panic!("{answer} should have one object");
+        };
+        let body = write["operation"]["PutObject"]["body"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        let bytes: Vec<u8> = body
+            .filter_map(|byte| u8::try_from(byte.as_u64()?).ok())
+            .collect();
+        let text = String::from_utf8(bytes).expect("the archive is text");
+        assert!(text.is_ascii(), "{text}");
+        let lines: Vec<Value> = text
+            .lines()
+            .map(|line| {
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+            })
+            .collect();
+        assert_eq!(lines.len(), 3);
+        for (line, other) in lines
+            .iter()
+            .zip([json!(1), json!(1), json!({ "SS": ["\u{fffd}"] })])
+        {
+            assert_eq!(
+                line["details"],
+                json!({ "note": "a\u{fffd}b", "a\u{fffd}b": other })
+            );
+            assert_eq!(
+                line["principal"],
+                "arn:aws:iam::123456789012:user/\u{fffd}admin"
+            );
+        }
+        assert!(plan::rejects(plan).is_empty(), "{answer}");
+        let said = plan::messages(plan);
+        let said = said
+            .iter()
+            .filter(|line| line.starts_with("Half a surrogate pair"));
+        assert_eq!(said.count(), 1);
+    }
+}
+
+/// Texts that say that the whole batch is of no stream of use.
+fn is_of_another_source(place: &str, value: &Value) -> bool {
+    value.is_string() && matches!(place, "/eventSource" | "/dynamodb/StreamViewType")
+}
+
+#[test]
 fn a_wrong_value_anywhere_in_a_record_costs_the_others_nothing() {
     let good = record::bucket(C)
         .entity("good")
@@ -322,6 +456,10 @@ fn a_wrong_value_anywhere_in_a_record_costs_the_others_nothing() {
                 for runner in RUNNERS {
                     let batch = runner::batch(event.as_slice(), NOW);
                     let answer = runner.plan(&batch, &settings);
+                    if is_of_another_source(&place, value) {
+                        assert!(answer["Err"]["NotAnEvent"].is_string(), "{answer}");
+                        continue;
+                    }
                     let usage = plan::usage(&answer["Ok"]);
                     let counted = usage.get("good").and_then(|limits| limits.get("tpm"));
                     assert_eq!(

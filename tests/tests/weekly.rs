@@ -106,6 +106,29 @@ async fn what_is_delivered_again_is_counted_once() {
 }
 
 #[tokio::test]
+async fn a_record_that_a_damaged_week_cannot_take_is_kept_and_its_hour_is_counted() {
+    let stage = Stage::start().await;
+    let weekly = weekly();
+    deliver(&stage, &weekly, &[consumption(1, "ann", 1).created(SUNDAY)]).await;
+    let snapshots = table::snapshots(&stage.items().await);
+    let mut weeks = snapshots.into_values();
+    let week = weeks.find(|item| item["window"]["S"] == "weekly");
+    let mut week = week.expect("the week's snapshot");
+    week.insert("_applied_0".into(), record::number(5));
+    stage.table().put(&week.into()).await;
+    deliver(&stage, &weekly, &[consumption(2, "ann", 2).created(SUNDAY)]).await;
+    let hour_and_week = expected([
+        ("hourly 2024-01-07T23:00:00Z", 3),
+        ("weekly 2024-01-01T00:00:00Z", 1),
+    ]);
+    assert_eq!(sums(&stage).await, hour_and_week);
+    let [kept] = &stage.quarantined().await[..] else {
+        panic!("one record is kept");
+    };
+    assert!(kept.contains("is of type N, not S"), "{kept}");
+}
+
+#[tokio::test]
 async fn a_swap_leaves_the_hours_as_they_are_and_begins_the_weeks() {
     let stage = Stage::start().await;
     let folder = tempfile::tempdir().expect("a temporary folder");

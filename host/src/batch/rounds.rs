@@ -31,17 +31,8 @@ impl Processor {
         let mut known: Vec<StoredItem> = Vec::new();
         let records = plan.tally.records;
         progress.counters.deltas += u64::from(plan.tally.deltas);
-        progress.counters.rejects += plan.rejects.len() as u64;
-        for reject in &plan.rejects {
-            progress
-                .quarantined
-                .entry(part.offset + reject.record)
-                .or_default()
-                .push(reject.reason.clone());
-        }
-        self.note(part, std::mem::take(&mut plan.log), progress, |_| {
-            Value::Null
-        });
+        let mut said = HashSet::new();
+        self.take(part, &mut plan, &mut said, progress);
         let groups: Vec<GroupEntry> = std::mem::take(&mut plan.group_log);
         let mut duplicates;
         let mut waiting: Vec<(Write, Failure)> = Vec::new();
@@ -99,7 +90,10 @@ impl Processor {
                 .plan_again(logic, part, &plan.reads, &mut known, delivery, progress)
                 .await
             {
-                Ok(next) => plan = next,
+                Ok(next) => {
+                    plan = next;
+                    self.take(part, &mut plan, &mut said, progress);
+                }
                 // The batch was planned before and parts of it are written: what is left is delivered again.
                 Err(error) => {
                     if matches!(error, BatchError::Logic(_) | BatchError::Breach(_)) {
@@ -131,6 +125,33 @@ impl Processor {
             }
         }
         Ok(())
+    }
+
+    /// Takes what a plan rejects and says, but for what an earlier round has: of items that were not known then.
+    fn take(
+        &self,
+        part: &Part,
+        plan: &mut Plan,
+        said: &mut HashSet<String>,
+        progress: &mut Progress,
+    ) {
+        for reject in std::mem::take(&mut plan.rejects) {
+            let record = part.offset + reject.record;
+            let reasons = progress.quarantined.entry(record).or_default();
+            if !reasons.contains(&reject.reason) {
+                progress.counters.rejects += 1;
+                reasons.push(reject.reason);
+            }
+        }
+        let mut log = std::mem::take(&mut plan.log);
+        // Its place is another one in each round.
+        let content =
+            |entry: &Entry| json!((entry.scope, &entry.message, &entry.fields)).to_string();
+        let new: Vec<String> = log.iter().map(content).collect();
+        let mut is_new = new.iter().map(|content| !said.contains(content));
+        log.retain(|_| is_new.next().unwrap_or(true));
+        said.extend(new);
+        self.note(part, log, progress, |_| Value::Null);
     }
 
     /// Another round, with the items that the component asked for.

@@ -19,6 +19,10 @@ impl Guest for Weekly {
         let mut plan = weir_logic::plan(&batch, &settings)?;
         let days = weir_logic::plan(&with_days_of_weeks(batch), &days_only(settings))?;
         plan.tally.duplicates += days.tally.duplicates;
+        // What the watermark of a week does not tell is not said by the plan without weeks.
+        let rejects = days.rejects.into_iter();
+        let new = rejects.filter(|reject| !plan.rejects.contains(reject));
+        plan.rejects.extend(new.collect::<Vec<_>>());
         append(&mut plan, weeks(days.writes));
         Ok(plan)
     }
