@@ -31,5 +31,6 @@ pub mod metrics;
 pub mod replay;
 pub mod settings;
 pub mod source;
+pub mod table;
 pub mod telemetry;
 pub mod worker;

@@ -316,6 +316,7 @@ async fn run_apply(apply: Apply, out: &mut dyn Write) -> anyhow::Result<ExitCode
     let target = target(&settings, &aws::config().await?);
     let logic = logic(&settings.component.origin, &settings.component).await?;
     let processor = Processor::new(logic, target, settings);
+    processor.check_table().await?;
     let events = &apply.events;
     let mut is_done = true;
     for file in &events.files {
@@ -394,6 +395,7 @@ async fn run_worker(worker: Worker, out: &mut dyn Write) -> anyhow::Result<ExitC
     };
     let target = target(&settings, &config);
     let processor = Arc::new(assemble(settings, target).await?);
+    processor.check_table().await?;
     let streams = aws_sdk_dynamodbstreams::Client::new(&config);
     let report = worker::run(
         &streams,

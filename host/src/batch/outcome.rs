@@ -74,6 +74,8 @@ pub struct Counters {
     pub duplicates: u64,
     /// Records, or parts of one, that could not be used.
     pub rejects: u64,
+    /// Records kept in quarantine, because they were rejected or because a write of theirs can never be made.
+    pub quarantined_records: u64,
     /// Writes that failed.
     pub failures: u64,
     /// The same by purpose, where any failed.
@@ -135,6 +137,7 @@ impl AddAssign<&Counters> for Counters {
         self.conflicts += other.conflicts;
         self.duplicates += other.duplicates;
         self.rejects += other.rejects;
+        self.quarantined_records += other.quarantined_records;
         self.failures += other.failures;
         for (purpose, count) in &other.failures_by_purpose {
             *self.failures_by_purpose.entry(purpose.clone()).or_default() += count;

@@ -1,8 +1,8 @@
 //! Keeping what could not be used.
 
-use super::{Delivery, Processor, Progress};
+use super::{Processor, Progress};
 use crate::{
-    apply::Outcome as Written,
+    apply::{Kind, Outcome as Written},
     contract::{Compression, Level, OnConflict, Operation, Purpose, PutObject, Write},
     event::Records,
     logic::hex,
@@ -13,12 +13,7 @@ use sha2::{Digest, Sha256};
 
 impl Processor {
     /// Stores what could not be used, with the reasons; where there is no bucket, in the log.
-    pub(super) async fn quarantine(
-        &self,
-        records: &Records<'_>,
-        delivery: &Delivery,
-        progress: &mut Progress,
-    ) {
+    pub(super) async fn quarantine(&self, records: &Records<'_>, progress: &mut Progress) {
         let quarantined = std::mem::take(&mut progress.quarantined);
         let mut body = String::new();
         for (record, reasons) in &quarantined {
@@ -33,6 +28,7 @@ impl Processor {
             ));
         }
         let indices: Vec<u32> = quarantined.keys().copied().collect();
+        let count = indices.len() as u64;
         let Some(bucket) = &self.target.bucket else {
             for line in body.lines() {
                 let fields = Fields::new().with_json("quarantined", line);
@@ -43,9 +39,10 @@ impl Processor {
                     &fields,
                 );
             }
+            progress.counters.quarantined_records += count;
             return;
         };
-        // Named by its content, so that a redelivery overwrites it with itself.
+        // Named by its content, so that a redelivery finds it there.
         let first = indices
             .first()
             .and_then(|first| records.sequence_number(*first))
@@ -73,23 +70,30 @@ impl Processor {
             when_conflicted: Vec::new(),
             when_failed: Vec::new(),
         };
-        let fields = Fields::new()
-            .with("bucket", bucket)
-            .with("key", &key)
-            .with("records", indices.len());
-        match self.target.apply(&[&write], delivery.deadline).await.pop() {
+        let fields = |key: &str| {
+            Fields::new()
+                .with("bucket", bucket)
+                .with("key", key)
+                .with("records", indices.len())
+        };
+        match self.target.apply(&[&write], &progress.effort).await.pop() {
             Some(Written::Failed(failure)) => {
                 progress.counters.count_failure(Purpose::Quarantine);
-                progress.failing.extend(indices);
+                if let Kind::Setup(remedy) = failure.kind {
+                    progress.faults.note(remedy, &failure);
+                }
                 let message = format!("Error writing to quarantine: {failure}");
-                telemetry::line(Level::Error, Logger::Handler, &message, &fields);
+                telemetry::line(Level::Error, Logger::Handler, &message, &fields(&key));
+                progress.failing.extend(indices);
             }
-            _ => telemetry::line(
-                Level::Error,
-                Logger::Handler,
-                "Records quarantined",
-                &fields,
-            ),
+            Some(Written::Applied { object }) => {
+                progress.counters.quarantined_records += count;
+                let key = object.map_or(key, |object| object.key);
+                let message = "Records quarantined";
+                telemetry::line(Level::Error, Logger::Handler, message, &fields(&key));
+            }
+            // An object has no condition of the plan's.
+            Some(Written::Conflicted { .. }) | None => progress.failing.extend(indices),
         }
     }
 }
