@@ -252,7 +252,7 @@ async fn deliver_to(stage: &Stage, endpoint: &str, records: &[Record]) -> (Outco
     };
     let processor = Processor::new(built::logic(), target, stage::settings());
     let event = record::event(records);
-    let delivery = delivery_within("delivery", Duration::from_secs(6));
+    let delivery = delivery_within("delivery", Duration::from_secs(3));
     let processed = processor.process(&event, &delivery);
     let (outcome, lines) = log::captured(Level::Info, processed).await;
     (outcome.expect("an outcome"), lines)
@@ -354,10 +354,7 @@ async fn writes_that_are_tried_again_alike_are_told_of_once() {
 /// Settings by which objects are named by the request and the second.
 fn without_daily_archive() -> Settings {
     let mut settings = stage::settings();
-    settings
-        .logic
-        .corrections
-        .remove(Corrections::DAILY_ARCHIVE);
+    settings.logic.corrections &= !Corrections::DAILY_ARCHIVE;
     settings
 }
 

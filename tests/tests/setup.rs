@@ -249,7 +249,8 @@ async fn audit_events_without_a_bucket_are_delivered_again_until_there_is_one() 
     };
     let processor = Processor::new(built::logic(), target, stage::settings());
     let event = record::event(&[expiry(1)]);
-    let delivered = processor.process(&event, &delivery("first"));
+    let first = delivery("first");
+    let delivered = processor.process(&event, &first);
     let (outcome, lines) = log::captured(Level::Info, delivered).await;
     assert_eq!(failures(&outcome.unwrap()), [sequence_number(&expiry(1))]);
     assert_eq!(remedies(&lines), [Remedy::NoBucket.to_string()]);

@@ -117,8 +117,12 @@ mod tests {
             (None, None, "HTTP status 503 without an error code"),
         ] {
             let mut metadata = ErrorMetadata::builder();
-            metadata.set_code(code.map(Into::into));
-            metadata.set_message(message.map(Into::into));
+            if let Some(code) = code {
+                metadata = metadata.code(code);
+            }
+            if let Some(message) = message {
+                metadata = metadata.message(message);
+            }
             assert_eq!(answered(&metadata.build(), 503), text);
         }
     }
