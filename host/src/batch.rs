@@ -44,7 +44,7 @@ pub use shadow::SHARE as SHADOW_SHARE;
 use shadow::{Comparison, Shadow};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::Semaphore;
@@ -121,14 +121,25 @@ struct Progress {
     /// Records to be delivered again.
     failing: BTreeSet<u32>,
     /// Records to be kept in quarantine, with the reasons.
-    quarantined: BTreeMap<u32, Vec<String>>,
+    quarantined: BTreeMap<u32, Vec<Arc<str>>>,
     /// What is wrong with the set-up.
     faults: Faults,
     accepted: Accepted,
     behind: Behind,
 }
 
+/// Reasons kept of one record: those of its windows, refill and doubling are fewer.
+const MOST_REASONS: usize = 8;
+
 impl Progress {
+    /// Keeps a record for the quarantine. What one failure costs is not multiplied by its records.
+    fn quarantine(&mut self, record: u32, reason: Arc<str>) {
+        let reasons = self.quarantined.entry(record).or_default();
+        if reasons.len() < MOST_REASONS {
+            reasons.push(reason);
+        }
+    }
+
     fn new(delivery: &Delivery) -> Self {
         Self {
             effort: Effort::until(delivery.deadline),
@@ -229,29 +240,7 @@ impl Processor {
         let (records, comparison) = self
             .plan_and_carry_out(&mut logic, &whole, delivery, &mut progress)
             .await?;
-        // Reading the event here takes a pass over all of it, so only where something went wrong.
-        let text = || String::from_utf8_lossy(event);
-        if !progress.quarantined.is_empty() {
-            self.quarantine(&Records::of(&text()), &mut progress).await;
-        }
-        if progress.behind.is_all() {
-            self.warn_of_stream(&Records::of(&text()), delivery);
-        }
-        if let Some(error) = self.table.take() {
-            progress.faults.note(error.remedy(), &error);
-        }
-        progress.faults.log();
-        let failures = match progress.failing.first() {
-            None => Vec::new(),
-            Some(record) => {
-                let identifier = Records::of(&text())
-                    .sequence_number(*record)
-                    .ok_or(BatchError::Unreportable { record: *record })?;
-                vec![ItemFailure {
-                    item_identifier: identifier,
-                }]
-            }
-        };
+        let failures = self.settle(event, delivery, &mut progress).await?;
         if let Some(comparison) = comparison {
             comparison
                 .end(&delivery.request_id, started, &mut progress)
@@ -291,6 +280,36 @@ impl Processor {
             },
             counters,
         })
+    }
+
+    /// Keeps what cannot be used, says what is wrong, and names the record to deliver again from.
+    async fn settle(
+        &self,
+        event: &[u8],
+        delivery: &Delivery,
+        progress: &mut Progress,
+    ) -> Result<Vec<ItemFailure>, BatchError> {
+        // Reading the event here takes a pass over all of it, so only where something went wrong.
+        let text = || String::from_utf8_lossy(event);
+        if !progress.quarantined.is_empty() {
+            self.quarantine(&Records::of(&text()), progress).await;
+        }
+        if progress.behind.is_all() {
+            self.warn_of_stream(&Records::of(&text()), delivery);
+        }
+        if let Some(error) = self.table.take() {
+            progress.faults.note(error.remedy(), &error);
+        }
+        progress.faults.log();
+        let Some(record) = progress.failing.first() else {
+            return Ok(Vec::new());
+        };
+        let identifier = Records::of(&text())
+            .sequence_number(*record)
+            .ok_or(BatchError::Unreportable { record: *record })?;
+        Ok(vec![ItemFailure {
+            item_identifier: identifier,
+        }])
     }
 
     /// Plans the batch and makes the writes. Gives the number of its records, and the shadow's plan that is to be compared.

@@ -95,10 +95,10 @@ async fn nothing_is_lost(stage: &Stage) {
     assert_eq!(events.len(), 3, "{events:?}");
 }
 
-#[tokio::test]
-async fn what_a_wrong_set_up_refuses_is_counted_once_it_is_mended() {
+/// What a wrong set-up answers, to which operation, and what is to be done.
+fn faults() -> [(Fault, &'static str, Remedy); 7] {
     let refused = |code, message| Fault::Explained(400, code, message);
-    let faults: [(Fault, &str, Remedy); 7] = [
+    [
         (
             refused(
                 "AccessDeniedException",
@@ -149,8 +149,12 @@ async fn what_a_wrong_set_up_refuses_is_counted_once_it_is_mended() {
             "PUT",
             Remedy::Bucket,
         ),
-    ];
-    for (fault, operation, remedy) in faults {
+    ]
+}
+
+#[tokio::test]
+async fn what_a_wrong_set_up_refuses_is_counted_once_it_is_mended() {
+    for (fault, operation, remedy) in faults() {
         let host = Unreliable::start().await;
         let deliver = async |records: &[Record]| host.deliver(records).await.expect("an outcome");
         let records = traffic();

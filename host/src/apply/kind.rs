@@ -55,7 +55,7 @@ impl fmt::Display for Remedy {
             }
             Self::Rights => "allow the caller what the message says; deploy/template.yaml has all that is needed",
             Self::Credentials => {
-                "check the credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile that AWS_PROFILE names"
+                "check where the credentials come from: the environment, or the profile that AWS_PROFILE names"
             }
             Self::Clock => "set this machine's clock",
             Self::Encryption => {
@@ -260,80 +260,83 @@ mod tests {
         assert_eq!(Kind::of("AccessDenied", message, 403), Setup(Encryption));
     }
 
+    /// What DynamoDB and servers that play it say, and what follows.
+    const MESSAGES: [(&str, Kind); 19] = [
+        (
+            "The provided key element does not match the schema",
+            Setup(Keys),
+        ),
+        (
+            "One or more parameter values were invalid: Missing the key pk in the item",
+            Setup(Keys),
+        ),
+        (
+            "One or more parameter values were invalid: Type mismatch for key SK expected: N actual: S",
+            Setup(Keys),
+        ),
+        (
+            "1 validation error detected: Value 'a b' at 'tableName' failed to satisfy constraint",
+            Setup(Table),
+        ),
+        (
+            "TableName must be at least 3 characters long and at most 255 characters long",
+            Setup(Table),
+        ),
+        (
+            "Item size to update has exceeded the maximum allowed size",
+            Permanent,
+        ),
+        ("ITEM SIZE HAS EXCEEDED THE MAXIMUM ALLOWED SIZE", Permanent),
+        (
+            "Invalid UpdateExpression: Expression size has exceeded the maximum allowed size;",
+            Permanent,
+        ),
+        (
+            "An operand in the update expression has an incorrect data type",
+            Permanent,
+        ),
+        (
+            "Number overflow. Attempting to store a number with magnitude larger than supported range",
+            Permanent,
+        ),
+        (
+            "Attempting to store more than 38 significant digits in a Number",
+            Permanent,
+        ),
+        (
+            "The parameter cannot be converted to a numeric value: x",
+            Permanent,
+        ),
+        (
+            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: PK",
+            Permanent,
+        ),
+        (
+            "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes",
+            Permanent,
+        ),
+        (
+            "One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit of 1024 bytes",
+            Permanent,
+        ),
+        (
+            "One or more parameter values were invalid: Size limit exceeded for Index Key GSI2PK Actual Size: 2175 bytes",
+            Permanent,
+        ),
+        (
+            "Nesting Levels have exceeded supported limits: Attributes in the item",
+            Permanent,
+        ),
+        (
+            "One or more parameter values were invalid: Type mismatch for Index Key GSI2PK Expected: S Actual: N IndexName: GSI2",
+            Permanent,
+        ),
+        ("anything else", Undecided),
+    ];
+
     #[test]
     fn what_is_called_invalid_is_judged_by_its_message_in_any_case() {
-        for (message, kind) in [
-            (
-                "The provided key element does not match the schema",
-                Setup(Keys),
-            ),
-            (
-                "One or more parameter values were invalid: Missing the key pk in the item",
-                Setup(Keys),
-            ),
-            (
-                "One or more parameter values were invalid: Type mismatch for key SK expected: N actual: S",
-                Setup(Keys),
-            ),
-            (
-                "1 validation error detected: Value 'a b' at 'tableName' failed to satisfy constraint",
-                Setup(Table),
-            ),
-            (
-                "TableName must be at least 3 characters long and at most 255 characters long",
-                Setup(Table),
-            ),
-            (
-                "Item size to update has exceeded the maximum allowed size",
-                Permanent,
-            ),
-            ("ITEM SIZE HAS EXCEEDED THE MAXIMUM ALLOWED SIZE", Permanent),
-            (
-                "Invalid UpdateExpression: Expression size has exceeded the maximum allowed size;",
-                Permanent,
-            ),
-            (
-                "An operand in the update expression has an incorrect data type",
-                Permanent,
-            ),
-            (
-                "Number overflow. Attempting to store a number with magnitude larger than supported range",
-                Permanent,
-            ),
-            (
-                "Attempting to store more than 38 significant digits in a Number",
-                Permanent,
-            ),
-            (
-                "The parameter cannot be converted to a numeric value: x",
-                Permanent,
-            ),
-            (
-                "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: PK",
-                Permanent,
-            ),
-            (
-                "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes",
-                Permanent,
-            ),
-            (
-                "One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit of 1024 bytes",
-                Permanent,
-            ),
-            (
-                "One or more parameter values were invalid: Size limit exceeded for Index Key GSI2PK Actual Size: 2175 bytes",
-                Permanent,
-            ),
-            (
-                "Nesting Levels have exceeded supported limits: Attributes in the item",
-                Permanent,
-            ),
-            (
-                "One or more parameter values were invalid: Type mismatch for Index Key GSI2PK Expected: S Actual: N IndexName: GSI2",
-                Permanent,
-            ),
-            ("anything else", Undecided),
-        ] {
+        for (message, kind) in MESSAGES {
             assert_eq!(
                 Kind::of("ValidationException", message, 400),
                 kind,

@@ -8,7 +8,7 @@ use crate::{
     telemetry::Fields,
 };
 use serde_json::{Value, json};
-use std::{collections::HashSet, time::Instant};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
 /// Most rounds of planning for one batch: the first, and three for watermarks that others move meanwhile.
 const ROUNDS: u32 = 4;
@@ -110,11 +110,7 @@ impl Processor {
                 continue;
             }
             progress.counters.rejects += 1;
-            progress
-                .quarantined
-                .entry(part.offset + known.0)
-                .or_default()
-                .push(known.1.clone());
+            progress.quarantine(part.offset + known.0, known.1.as_str().into());
             carried.rejected.insert(known);
         }
         let mut entries = std::mem::take(&mut plan.log);
@@ -275,18 +271,13 @@ impl Processor {
                 progress.faults.note(remedy, failure);
             }
             Kind::Permanent => {
-                let reason = format!(
+                let reason: Arc<str> = format!(
                     "the {} write to {} can never be made: {failure}",
                     write.purpose,
                     write.operation.target()
-                );
-                for record in records {
-                    progress
-                        .quarantined
-                        .entry(record)
-                        .or_default()
-                        .push(reason.clone());
-                }
+                )
+                .into();
+                records.for_each(|record| progress.quarantine(record, Arc::clone(&reason)));
             }
         }
         for entry in &write.when_failed {
