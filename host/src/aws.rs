@@ -1,12 +1,14 @@
 //! Clients of AWS, configured the standard way: environment, profiles, regions, endpoints.
 
 mod https;
+pub(crate) mod reason;
+
+pub use reason::reason;
 
 use crate::settings::{self, BadSetting};
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_types::service_config::ServiceConfigKey;
-use std::{error::Error, fmt, time::Duration};
+use std::time::Duration;
 
 /// Tries of one call; the batch's deadline ends them earlier.
 const TRIES: u32 = 8;
@@ -100,17 +102,4 @@ pub async fn stream_of(config: &SdkConfig, table: &str) -> Result<String, AwsErr
         .table
         .and_then(|table| table.latest_stream_arn)
         .ok_or_else(|| AwsError::NoStream(table.into()))
-}
-
-/// What went wrong with a call, for a person: `Code: message` where the service answered.
-pub fn reason<E, R>(error: &SdkError<E, R>) -> String
-where
-    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-    R: fmt::Debug + Send + Sync + 'static,
-{
-    match (error.code(), error.message()) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        (Some(code), None) => code.to_owned(),
-        _ => DisplayErrorContext(error).to_string(),
-    }
 }

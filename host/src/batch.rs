@@ -4,7 +4,8 @@
 //!
 //! | failure | consequence |
 //! |---|---|
-//! | a write, for a passing reason | its records are reported in `batchItemFailures`, to be delivered again |
+//! | a write, for a transient reason | its records are reported in `batchItemFailures`, to be delivered again |
+//! | a write, by a fault of the set-up | the same; logged at ERROR with what to do |
 //! | a write that can never succeed | logged at ERROR, its records go to quarantine |
 //! | a record that cannot be understood | goes to quarantine |
 //! | the component, also on a probe of ordinary records | the whole batch fails, nothing is done |
@@ -12,6 +13,9 @@
 //!
 //! Whatever is delivered again is safe to do again: watermarks and conditions see to it.
 
+mod accepted;
+mod behind;
+mod faults;
 mod journal;
 mod outcome;
 mod planning;
@@ -22,7 +26,7 @@ mod shadow;
 pub use outcome::{Body, Counters, ItemFailure, Outcome, Response};
 
 use crate::{
-    apply::{Target, policy},
+    apply::{Effort, Target, policy},
     capture::{Origins, Sampler},
     contract::Level,
     event::{self, Records},
@@ -31,13 +35,16 @@ use crate::{
     settings::{Metrics, Settings},
     telemetry::{self, Fields, Logger},
 };
+use accepted::Accepted;
+use behind::Behind;
+use faults::{Faults, TableCheck};
 use journal::Line;
 use planning::{batch, is_out_of_time};
 pub use shadow::SHARE as SHADOW_SHARE;
-use shadow::Shadow;
+use shadow::{Comparison, Shadow};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::Semaphore;
@@ -50,6 +57,9 @@ pub struct Processor {
     sampler: Option<Sampler>,
     target: Target,
     settings: Settings,
+    table: TableCheck,
+    /// Streams that were warned of as starting anew.
+    behind: Mutex<BTreeSet<String>>,
     totals: Mutex<Counters>,
     /// Planning takes a processor core: no more at once than there are.
     planners: Semaphore,
@@ -110,14 +120,44 @@ struct Part {
 }
 
 /// What has come of a batch so far.
-#[derive(Default)]
 struct Progress {
+    effort: Effort,
     counters: Counters,
     lines: Vec<Line>,
     /// Records to be delivered again.
     failing: BTreeSet<u32>,
     /// Records to be kept in quarantine, with the reasons.
-    quarantined: BTreeMap<u32, Vec<String>>,
+    quarantined: BTreeMap<u32, Vec<Arc<str>>>,
+    /// What is wrong with the set-up.
+    faults: Faults,
+    accepted: Accepted,
+    behind: Behind,
+}
+
+/// Reasons kept of one record: those of its windows, refill and doubling are fewer.
+const MOST_REASONS: usize = 8;
+
+impl Progress {
+    /// Keeps a record for the quarantine. What one failure costs is not multiplied by its records.
+    fn quarantine(&mut self, record: u32, reason: Arc<str>) {
+        let reasons = self.quarantined.entry(record).or_default();
+        if reasons.len() < MOST_REASONS {
+            reasons.push(reason);
+        }
+    }
+
+    fn new(delivery: &Delivery) -> Self {
+        Self {
+            effort: Effort::until(delivery.deadline),
+            counters: Counters::default(),
+            lines: Vec::new(),
+            failing: BTreeSet::new(),
+            quarantined: BTreeMap::new(),
+            faults: Faults::default(),
+            accepted: Accepted::default(),
+            behind: Behind::default(),
+        }
+    }
 }
 
 impl Processor {
@@ -132,6 +172,8 @@ impl Processor {
             sampler,
             target,
             settings,
+            table: TableCheck::default(),
+            behind: Mutex::default(),
             totals: Mutex::default(),
             planners: Semaphore::new(cores),
         }
@@ -176,6 +218,7 @@ impl Processor {
         let processed = self
             .process_with(logic, event, delivery)
             .instrument(span.clone());
+        let processed = self.beside_table_check(processed);
         let (outcome, ()) = tokio::join!(processed, self.sample(event, delivery).instrument(span));
         outcome
     }
@@ -200,66 +243,15 @@ impl Processor {
         delivery: &Delivery,
     ) -> Result<Outcome, BatchError> {
         let started = Instant::now();
-        let mut progress = Progress::default();
-        // Reading the event here takes a pass over all of it, so only where something went wrong.
-        let text = || String::from_utf8_lossy(event);
+        let mut progress = Progress::new(delivery);
         let whole = Part {
             event: event.to_vec(),
             offset: 0,
         };
-        let mut comparison = None;
-        let planned = self
-            .plan_or_roll_back(&mut logic, &whole, delivery, &mut progress)
-            .await;
-        let records = match planned {
-            Ok(plan) => {
-                let records = plan.tally.records;
-                self.log_start(delivery, records);
-                if let Some(shadow) = &self.shadow {
-                    let batch = batch(&whole, &[], delivery);
-                    comparison = shadow.begin(batch, &self.settings.logic, &plan, &mut progress);
-                }
-                self.carry_out(&logic, &whole, plan, delivery, &mut progress)
-                    .await?;
-                records
-            }
-            Err(error @ BatchError::Logic(LogicError::Refused(_))) => {
-                self.log_refusal(delivery, &error);
-                return Err(error);
-            }
-            Err(error) => {
-                let text = text();
-                let records = Records::of(&text);
-                self.log_start(delivery, records.count() as u32);
-                telemetry::line(
-                    Level::Error,
-                    Logger::Handler,
-                    &format!("Batch cannot be planned: {error}"),
-                    &Fields::new().with("component", logic.name()),
-                );
-                if !is_out_of_time(&logic, &error) {
-                    self.probe(&logic, error, delivery).await?;
-                }
-                self.plan_apart(&logic, &records, delivery, &mut progress)
-                    .await?;
-                records.count() as u32
-            }
-        };
-        if !progress.quarantined.is_empty() {
-            self.quarantine(&Records::of(&text()), delivery, &mut progress)
-                .await;
-        }
-        let failures = match progress.failing.first() {
-            None => Vec::new(),
-            Some(record) => {
-                let identifier = Records::of(&text())
-                    .sequence_number(*record)
-                    .ok_or(BatchError::Unreportable { record: *record })?;
-                vec![ItemFailure {
-                    item_identifier: identifier,
-                }]
-            }
-        };
+        let (records, comparison) = self
+            .plan_and_carry_out(&mut logic, &whole, delivery, &mut progress)
+            .await?;
+        let failures = self.settle(event, delivery, &mut progress).await?;
         if let Some(comparison) = comparison {
             comparison
                 .end(&delivery.request_id, started, &mut progress)
@@ -299,6 +291,82 @@ impl Processor {
             },
             counters,
         })
+    }
+
+    /// Keeps what cannot be used, says what is wrong, and names the record to deliver again from.
+    async fn settle(
+        &self,
+        event: &[u8],
+        delivery: &Delivery,
+        progress: &mut Progress,
+    ) -> Result<Vec<ItemFailure>, BatchError> {
+        // Reading the event here takes a pass over all of it, so only where something went wrong.
+        let text = || String::from_utf8_lossy(event);
+        if !progress.quarantined.is_empty() {
+            self.quarantine(&Records::of(&text()), progress).await;
+        }
+        if progress.behind.is_all() {
+            self.warn_of_stream(&Records::of(&text()), delivery);
+        }
+        if let Some(error) = self.table.take() {
+            progress.faults.note(error.remedy(), &error);
+        }
+        progress.faults.log();
+        let Some(record) = progress.failing.first() else {
+            return Ok(Vec::new());
+        };
+        let identifier = Records::of(&text())
+            .sequence_number(*record)
+            .ok_or(BatchError::Unreportable { record: *record })?;
+        Ok(vec![ItemFailure {
+            item_identifier: identifier,
+        }])
+    }
+
+    /// Plans the batch and makes the writes. Gives the number of its records, and the shadow's plan that is to be compared.
+    async fn plan_and_carry_out(
+        &self,
+        logic: &mut Logic,
+        whole: &Part,
+        delivery: &Delivery,
+        progress: &mut Progress,
+    ) -> Result<(u32, Option<Comparison>), BatchError> {
+        let planned = self
+            .plan_or_roll_back(logic, whole, delivery, progress)
+            .await;
+        match planned {
+            Ok(plan) => {
+                let records = plan.tally.records;
+                self.log_start(delivery, records);
+                let comparison = self.shadow.as_ref().and_then(|shadow| {
+                    let batch = batch(whole, &[], delivery);
+                    shadow.begin(batch, &self.settings.logic, &plan, progress)
+                });
+                self.carry_out(logic, whole, plan, delivery, progress)
+                    .await?;
+                Ok((records, comparison))
+            }
+            Err(error @ BatchError::Logic(LogicError::Refused(_))) => {
+                self.log_refusal(delivery, &error);
+                Err(error)
+            }
+            Err(error) => {
+                let text = String::from_utf8_lossy(&whole.event);
+                let records = Records::of(&text);
+                self.log_start(delivery, records.count() as u32);
+                telemetry::line(
+                    Level::Error,
+                    Logger::Handler,
+                    &format!("Batch cannot be planned: {error}"),
+                    &Fields::new().with("component", logic.name()),
+                );
+                if !is_out_of_time(logic, &error) {
+                    self.probe(logic, error, delivery).await?;
+                }
+                self.plan_apart(logic, &records, delivery, progress).await?;
+                Ok((records.count() as u32, None))
+            }
+        }
     }
 }
 

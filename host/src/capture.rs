@@ -5,6 +5,7 @@
 //! plan for it has the shape of the real one. The codes come from a key that this process made up and tells nobody.
 
 use crate::{
+    aws,
     contract::Level,
     settings::{Capture, Names, Origin},
     telemetry::{self, Fields, Logger},
@@ -94,7 +95,7 @@ impl Sampler {
                     .send()
                     .await
                     .map(drop)
-                    .map_err(|error| aws_sdk_s3::error::DisplayErrorContext(error).to_string())
+                    .map_err(|error| aws::reason(&error))
             }
         };
         let fields = Fields::new()

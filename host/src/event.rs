@@ -75,6 +75,12 @@ impl<'a> Records<'a> {
             .filter(|number: &String| !number.is_empty())
     }
 
+    /// The ARN of the stream that a record comes from, where it has one.
+    pub fn stream(&self, index: u32) -> Option<String> {
+        let record = members(self.json(index)?.get())?;
+        serde_json::from_str(record.get("eventSourceARN")?.get()).ok()
+    }
+
     /// An event of some of the records.
     pub fn event(&self, range: Range<usize>) -> String {
         let records: Vec<_> = self

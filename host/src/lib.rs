@@ -32,5 +32,6 @@ pub mod metrics;
 pub mod replay;
 pub mod settings;
 pub mod source;
+pub mod table;
 pub mod telemetry;
 pub mod worker;

@@ -370,6 +370,7 @@ async fn run_apply(apply: Apply, out: &mut dyn Write) -> anyhow::Result<ExitCode
     let target = target(&settings, &aws::config().await?);
     let logic = logic(&settings.component.origin, &settings.component).await?;
     let processor = Processor::new(logic, target, settings);
+    processor.check_table().await?;
     for file in &apply.events.files {
         for given in batches(file, &apply.events.moment, own_name)? {
             apply_one(&processor, &apply, given, out).await?;
@@ -497,6 +498,7 @@ async fn run_worker(worker: Worker, out: &mut dyn Write) -> anyhow::Result<ExitC
     };
     let target = target(&settings, &config);
     let processor = Arc::new(assemble(settings, target).await?);
+    processor.check_table().await?;
     let streams = aws_sdk_dynamodbstreams::Client::new(&config);
     let report = worker::run(
         &streams,
@@ -522,6 +524,13 @@ async fn run_worker(worker: Worker, out: &mut dyn Write) -> anyhow::Result<ExitC
             totals.quarantined_records,
             report.discarded
         )?;
+        if report.refused > 0 || report.gone > 0 {
+            writeln!(
+                out,
+                "{} records of shards read again were refused, {} shards left the stream before they were read",
+                report.refused, report.gone
+            )?;
+        }
         writeln!(
             out,
             "{} snapshot writes for {} updates, {} refills, {} audit events archived",
@@ -529,7 +538,7 @@ async fn run_worker(worker: Worker, out: &mut dyn Write) -> anyhow::Result<ExitC
         )?;
     }
     // What failed and was delivered again is done.
-    let is_complete = report.discarded == 0 && totals.quarantined_records == 0;
+    let is_complete = !report.has_losses() && totals.quarantined_records == 0;
     Ok(ExitCode::from(u8::from(!is_complete)))
 }
 

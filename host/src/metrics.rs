@@ -31,6 +31,7 @@ pub fn line(counters: &Counters, function: &str, component: &Description, now: u
         ("Conflicts", counters.conflicts),
         ("DuplicatesRefused", counters.duplicates),
         ("Rejects", counters.rejects),
+        ("QuarantinedRecords", counters.quarantined_records),
         ("Failures", counters.failures),
         ("ArchivedEvents", counters.archived_events),
         ("ShadowDifferences", counters.shadow_differences),

@@ -34,11 +34,7 @@ impl Unreliable {
         let stage = Stage::start().await;
         let dynamodb = Proxy::start(stage.dynamodb()).await;
         let s3 = Proxy::start(stage.s3()).await;
-        let target = Target {
-            dynamodb: dynamodb_client(dynamodb.endpoint()),
-            s3: s3_client(s3.endpoint()),
-            ..stage.target()
-        };
+        let target = behind(&dynamodb, &s3, &stage);
         let processor = Processor::new(built::logic(), target, stage::settings());
         Self {
             stage,
@@ -46,6 +42,11 @@ impl Unreliable {
             s3,
             processor,
         }
+    }
+
+    /// The table and the bucket as its processor has them.
+    pub fn target(&self) -> Target {
+        behind(&self.dynamodb, &self.s3, &self.stage)
     }
 
     /// Delivers records in a batch, with ample time.
@@ -79,6 +80,14 @@ impl Unreliable {
     pub fn heal(&self) {
         self.dynamodb.heal();
         self.s3.heal();
+    }
+}
+
+fn behind(dynamodb: &Proxy, s3: &Proxy, stage: &Stage) -> Target {
+    Target {
+        dynamodb: dynamodb_client(dynamodb.endpoint()),
+        s3: s3_client(s3.endpoint()),
+        ..stage.target()
     }
 }
 

@@ -12,7 +12,11 @@ use weir_tests::{
 
 const THROTTLED: Fault = Fault::Refused(400, "ThrottlingException");
 const FORBIDDEN: Fault = Fault::Refused(400, "AccessDeniedException");
-const INVALID: Fault = Fault::Refused(400, "ValidationException");
+const INVALID: Fault = Fault::Explained(
+    400,
+    "ValidationException",
+    "Item size to update has exceeded the maximum allowed size",
+);
 const DOWN: Fault = Fault::Refused(503, "ServiceUnavailable");
 
 #[tokio::test]
@@ -130,7 +134,7 @@ async fn a_write_that_can_never_be_made_is_quarantined_and_the_rest_is_done() {
     assert!(failures(&outcome).is_empty(), "{outcome:?}");
     assert_eq!(host.stage.usage().await, sums([("ann", 1), ("cid", 3)]));
 
-    let message = "Error updating snapshot: An error occurred (ValidationException) when calling the UpdateItem operation: as asked";
+    let message = "Error updating snapshot: An error occurred (ValidationException) when calling the UpdateItem operation: Item size to update has exceeded the maximum allowed size";
     assert_eq!(outcome.response.body.errors, [message]);
     let line = lines.iter().find(|line| line.text("message") == message);
     let line = line.expect("the failure is logged");

@@ -9,7 +9,7 @@ use proptest::{
 use serde_json::{Value, json};
 use std::{ops::RangeInclusive, slice};
 use weir::{
-    apply::Outcome,
+    apply::{Effort, Outcome},
     batch::Processor,
     contract::{Corrections, Settings, Window},
 };
@@ -356,7 +356,8 @@ async fn in_dynamodb_a_propagation_that_breaks_off_comes_to_the_same_end() {
         stage.table().put(&new_image(&record)).await;
         let first: Vec<_> = plan.writes[..cut].iter().collect();
         let retry = delivery("retry");
-        let made = stage.target().apply(&first, retry.deadline).await;
+        let effort = Effort::until(retry.deadline);
+        let made = stage.target().apply(&first, &effort).await;
         let has_failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_));
         assert!(!made.iter().any(has_failed), "{made:?}");
         let processor = Processor::new(built::logic(), stage.target(), settings.clone());

@@ -23,14 +23,17 @@ use tracing_subscriber::{
 use weir::{
     batch::Processor,
     contract::{Level, Settings},
+    metrics,
 };
 use weir_tests::{
     built,
     program::weir,
+    proxy::{ALWAYS, Fault},
     record,
     runner::{self, Component, Runner},
     skip,
     stage::{self, Stage, consumption},
+    unreliable::Unreliable,
 };
 
 /// The fields of a span or an event, as text.
@@ -224,6 +227,30 @@ async fn a_record_that_the_log_alone_keeps_can_be_put_together_again() {
     } else {
         skip::say("the documented command of jq", "there is no jq");
     }
+}
+
+#[tokio::test]
+async fn records_that_are_kept_apart_are_counted_in_a_metric_of_their_own() {
+    let host = Unreliable::start().await;
+    let full = Fault::Explained(
+        400,
+        "ValidationException",
+        "Item size has exceeded the maximum allowed size",
+    );
+    host.dynamodb
+        .inject(full, ALWAYS, &["UpdateItem", "ENTITY#bob"]);
+    let records = [
+        consumption(1, "ann", 3),
+        consumption(2, "bob", 4),
+        consumption(3, "cid", 5).with("/dynamodb/NewImage/rf/N", "1.5".into()),
+    ];
+    let outcome = host.deliver(&records).await.expect("an outcome");
+    let component = built::logic().description().clone();
+    let line = metrics::line(&outcome.counters, "weir", &component, record::NOW);
+    let line: Value = serde_json::from_str(&line).expect("a line of JSON");
+    // One was rejected, and one failed.
+    let counts = ["Rejects", "Failures", "QuarantinedRecords"].map(|name| line[name].as_u64());
+    assert_eq!(counts, [Some(1), Some(1), Some(2)], "{line}");
 }
 
 /// How many entries of a level there are in a plan, wherever they stand.

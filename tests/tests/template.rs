@@ -25,15 +25,17 @@ use weir_tests::{
 use yaml_rust2::{Yaml, YamlLoader};
 
 /// What the function's role may do. Each of these is a call of the host or of the event source mapping; the key is
-/// for a bucket that encrypts with one, objects are got where a component comes from S3.
-const ACTIONS: [&str; 13] = [
+/// for a bucket that encrypts with one, objects are got to be compared, and where a component comes from S3.
+const ACTIONS: [&str; 15] = [
     "dynamodb:DescribeStream",
+    "dynamodb:DescribeTable",
     "dynamodb:GetItem",
     "dynamodb:GetRecords",
     "dynamodb:GetShardIterator",
     "dynamodb:ListStreams",
     "dynamodb:PutItem",
     "dynamodb:UpdateItem",
+    "kms:Decrypt",
     "kms:GenerateDataKey",
     "logs:CreateLogStream",
     "logs:PutLogEvents",
@@ -539,7 +541,13 @@ fn alarms_watch_metrics_that_there_are() {
         assert!(!alarm["AlarmActions"].is_badvalue(), "{name} tells nobody");
         watched.insert(metric);
     }
-    for metric in ["Rejects", "Failures", "Errors", "IteratorAge"] {
+    for metric in [
+        "Rejects",
+        "QuarantinedRecords",
+        "Failures",
+        "Errors",
+        "IteratorAge",
+    ] {
         assert!(watched.contains(metric), "nothing watches {metric}");
     }
 }

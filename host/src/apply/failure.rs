@@ -1,21 +1,14 @@
-//! Why a write was not made, and whether trying again can help.
+//! Why a write was not made.
 
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use super::kind::{Kind, Remedy};
+use crate::aws::reason;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use std::{borrow::Cow, error::Error, fmt};
-
-/// Whether trying again can help.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// It can: throttling, an unreachable or failing service, a time-out, missing rights, a missing table.
-    Passing,
-    /// It cannot: the service will never take this write.
-    Permanent,
-}
 
 /// A write that was not made, or of which nobody knows whether it was.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// Whether trying again can help.
+    /// What follows from it.
     pub kind: Kind,
     /// The call, by its name in the service's API.
     pub operation: &'static str,
@@ -40,38 +33,44 @@ impl Error for Failure {}
 
 impl Failure {
     /// What an SDK call's error means.
-    pub(super) fn of<E, R>(operation: &'static str, error: SdkError<E, R>) -> Self
+    pub(crate) fn of<E>(operation: &'static str, error: &SdkError<E>) -> Self
     where
-        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-        R: fmt::Debug + Send + Sync + 'static,
+        E: ProvideErrorMetadata + Error + 'static,
     {
-        let code = match &error {
-            SdkError::ServiceError(context) => context
-                .err()
-                .code()
-                .map_or(Cow::Borrowed("Unknown"), |code| Cow::Owned(code.into())),
-            SdkError::TimeoutError(_) => Cow::Borrowed("RequestTimeout"),
-            SdkError::DispatchFailure(_) => Cow::Borrowed("Unreachable"),
-            SdkError::ConstructionFailure(_) => Cow::Borrowed("BadRequest"),
-            _ => Cow::Borrowed("BadResponse"),
-        };
-        let message = match &error {
-            SdkError::ServiceError(context) => context.err().message().map(ToString::to_string),
-            _ => None,
-        };
-        let kind = match code.as_ref() {
-            "ValidationException"
-            | "ItemCollectionSizeLimitExceededException"
-            | "EntityTooLarge"
-            | "KeyTooLongError"
-            | "InvalidArgument" => Kind::Permanent,
-            _ => Kind::Passing,
+        if let SdkError::ServiceError(answer) = error {
+            return Self::answered(operation, answer.err(), answer.raw().status().as_u16());
+        }
+        let code = match error {
+            SdkError::TimeoutError(_) => "RequestTimeout",
+            SdkError::DispatchFailure(_) => "Unreachable",
+            SdkError::ConstructionFailure(_) => "BadRequest",
+            _ => "BadResponse",
         };
         Self {
-            kind,
+            kind: if reason::lacks_credentials(error) {
+                Kind::Setup(Remedy::Credentials)
+            } else {
+                Kind::Transient
+            },
             operation,
-            code,
-            message: message.unwrap_or_else(|| DisplayErrorContext(&error).to_string()),
+            code: Cow::Borrowed(code),
+            message: reason::reason(error),
+        }
+    }
+
+    fn answered(operation: &'static str, error: &impl ProvideErrorMetadata, status: u16) -> Self {
+        let message = error.message().filter(|message| !message.is_empty());
+        Self {
+            kind: Kind::of(
+                error.code().unwrap_or_default(),
+                message.unwrap_or_default(),
+                status,
+            ),
+            operation,
+            code: error
+                .code()
+                .map_or(Cow::Borrowed("Unknown"), |code| Cow::Owned(code.into())),
+            message: message.map_or_else(|| format!("HTTP status {status}"), ToString::to_string),
         }
     }
 
@@ -85,8 +84,85 @@ impl Failure {
         }
     }
 
+    /// An object without a bucket to store it in.
+    pub(super) fn no_bucket(operation: &'static str) -> Self {
+        Self {
+            kind: Kind::Setup(Remedy::NoBucket),
+            code: Cow::Borrowed("NoBucket"),
+            ..Self::transient(operation, "there is no bucket: set ARCHIVE_BUCKET_NAME")
+        }
+    }
+
+    /// A write that was not made in time.
+    pub(super) fn late(operation: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code: Cow::Borrowed("DeadlineExceeded"),
+            ..Self::transient(operation, message)
+        }
+    }
+
+    /// An answer that ended too early.
+    pub(super) fn broken_off(operation: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code: Cow::Borrowed("BadResponse"),
+            ..Self::transient(operation, message)
+        }
+    }
+
+    /// A condition that was refused on an item that is not there, and holds of an item that is not there.
+    pub(super) fn vanished(operation: &'static str) -> Self {
+        Self {
+            code: Cow::Borrowed("Vanished"),
+            ..Self::transient(
+                operation,
+                "the condition was refused, but there is no item that it could be false of",
+            )
+        }
+    }
+
+    /// An object whose name others take as well.
+    pub(super) fn taken(operation: &'static str, key: &str) -> Self {
+        Self {
+            code: Cow::Borrowed("Taken"),
+            ..Self::transient(
+                operation,
+                format!("an object {key} of other content is there, or comes and goes"),
+            )
+        }
+    }
+
+    /// What it is when others keep moving a watermark, or when the service refuses a condition that it says is met.
+    pub(crate) fn contended(is_moving: bool, rounds: u32) -> Self {
+        let (code, message) = if is_moving {
+            (
+                "Contended",
+                format!("the item changed in each of {rounds} rounds"),
+            )
+        } else {
+            (
+                "NoProgress",
+                format!(
+                    "the condition was refused in each of {rounds} rounds, though the item is as the plan was made for it"
+                ),
+            )
+        };
+        Self {
+            code: Cow::Borrowed(code),
+            ..Self::transient("UpdateItem", message)
+        }
+    }
+
+    fn transient(operation: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Transient,
+            operation,
+            code: Cow::Borrowed("Transient"),
+            message: message.into(),
+        }
+    }
+
     /// The same failure, judged otherwise.
-    pub(super) fn with_kind(self, kind: Kind) -> Self {
+    pub(crate) fn with_kind(self, kind: Kind) -> Self {
         Self { kind, ..self }
     }
 }

@@ -1,7 +1,7 @@
 //! Items of the contract ↔ items of the SDK.
 
 use super::Failure;
-use crate::contract::{Attribute, AttributeValue, Key};
+use crate::contract::{Attribute, AttributeValue, Condition, Key, Test};
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue as SdkValue};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
@@ -40,6 +40,13 @@ pub(super) fn value(value: &AttributeValue) -> Result<SdkValue, Failure> {
                 .ok_or_else(|| Failure::invalid("a value is not in DynamoDB's wire form"))
         }
     }
+}
+
+/// Whether conditions hold of an item that is not there.
+pub(super) fn holds_of_nothing(conditions: &[Condition]) -> bool {
+    conditions
+        .iter()
+        .all(|condition| matches!(condition.test, Test::Absent | Test::AbsentOrLessThan(_)))
 }
 
 /// A stored item.

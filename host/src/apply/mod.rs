@@ -3,26 +3,31 @@
 //! Knows nothing of rate limiting: a write is keys, assignments and conditions. What becomes of each is an
 //! [`Outcome`]; nothing here decides what follows from it.
 
+mod effort;
 mod expression;
 mod failure;
 mod item;
+mod kind;
 mod object;
 pub mod policy;
+mod transaction;
 
-pub use failure::{Failure, Kind};
+pub use effort::Effort;
+pub use failure::Failure;
+pub use kind::{Kind, Remedy};
+pub use object::StoredObject;
 
-use crate::contract::{Action, Key, Operation, PutItem, StoredItem, UpdateItem, Write};
-use aws_sdk_dynamodb::{
-    operation::{
-        put_item::PutItemError, transact_write_items::TransactWriteItemsError,
-        update_item::UpdateItemError,
-    },
-    types::{ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update},
+use crate::contract::{
+    Attribute, Condition, Key, OnConflict, Operation, PutItem, StoredItem, UpdateItem, Write,
 };
+use aws_sdk_dynamodb::{
+    operation::{get_item::GetItemError, put_item::PutItemError, update_item::UpdateItemError},
+    types::ReturnValuesOnConditionCheckFailure,
+};
+use effort::Watch;
 use expression::Expression;
-use futures::{StreamExt, stream};
-use std::{borrow::Cow, future::Future};
-use tokio::time::Instant;
+use futures::{StreamExt, stream::FuturesUnordered};
+use item::holds_of_nothing;
 
 /// Where writes go. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -44,12 +49,12 @@ pub struct Target {
 pub enum Outcome {
     /// It was made.
     Applied {
-        /// The stored object's size in bytes; none for items.
-        object_size: Option<usize>,
+        /// The stored object; none for items.
+        object: Option<StoredObject>,
     },
     /// Its condition did not hold.
     Conflicted {
-        /// The items as they are stored, as far as the service told.
+        /// The items as they are stored. Where the answer does not show one it is read, if a new plan needs it.
         stored: Vec<StoredItem>,
     },
     /// It was not made, or nobody knows whether it was.
@@ -57,17 +62,23 @@ pub enum Outcome {
 }
 
 impl Target {
-    /// Makes writes, in any order, and tells what became of each, in the order given.
-    pub async fn apply(&self, writes: &[&Write], deadline: Instant) -> Vec<Outcome> {
-        let one = |(at, write): (usize, &Write)| {
-            let (target, operation) = (self.clone(), write.operation.clone());
-            async move { (at, target.perform(operation, deadline).await) }
-        };
-        let writes: Vec<_> = writes.iter().copied().enumerate().map(one).collect();
-        let mut outcomes: Vec<_> = stream::iter(writes)
-            .buffer_unordered(self.concurrency.max(1))
-            .collect()
-            .await;
+    /// Makes writes, in any order, and tells what became of each, in the order given. Each is prepared when its turn
+    /// comes, and none is begun after the deadline.
+    pub async fn apply(&self, writes: &[&Write], effort: &Effort) -> Vec<Outcome> {
+        let mut waiting = writes.iter().enumerate();
+        let mut under_way = FuturesUnordered::new();
+        let mut outcomes = Vec::with_capacity(writes.len());
+        loop {
+            while under_way.len() < self.concurrency.max(1)
+                && let Some((at, write)) = waiting.next()
+            {
+                under_way.push(async move { (at, self.perform(write, effort).await) });
+            }
+            let Some(outcome) = under_way.next().await else {
+                break;
+            };
+            outcomes.push(outcome);
+        }
         outcomes.sort_by_key(|(at, _)| *at);
         outcomes.into_iter().map(|(_, outcome)| outcome).collect()
     }
@@ -76,51 +87,66 @@ impl Target {
     ///
     /// # Errors
     /// [`Failure`] of the first that cannot be read.
-    pub async fn read(&self, keys: &[Key], deadline: Instant) -> Result<Vec<StoredItem>, Failure> {
+    pub async fn read(&self, keys: &[Key], effort: &Effort) -> Result<Vec<StoredItem>, Failure> {
         let mut items = Vec::with_capacity(keys.len());
         for key in keys {
-            let (pk, sk) = item::key(key);
-            let request = self
-                .dynamodb
-                .get_item()
-                .table_name(&self.table)
-                .key("PK", pk)
-                .key("SK", sk)
-                .consistent_read(true);
-            let output = within(deadline, "GetItem", async {
-                request.send().await.map_err(|e| Failure::of("GetItem", e))
-            })
-            .await?;
+            let watch = effort.begin("GetItem")?;
             items.push(StoredItem {
                 key: key.clone(),
-                item: output.item.as_ref().map(item::stored),
+                item: watch.finish(self.get(key, &watch)).await?,
             });
         }
         Ok(items)
     }
 
-    async fn perform(&self, operation: Operation, deadline: Instant) -> Outcome {
-        let result = match operation {
-            Operation::UpdateItem(update) => {
-                within(deadline, "UpdateItem", self.update(update)).await
-            }
-            Operation::PutItem(put) => within(deadline, "PutItem", self.put(put)).await,
-            Operation::Transaction(actions) => {
-                within(deadline, "TransactWriteItems", self.transact(actions)).await
-            }
-            Operation::PutObject(object) => {
-                within(
-                    deadline,
-                    "PutObject",
-                    object::put(&self.s3, self.bucket.as_deref(), object),
-                )
-                .await
-            }
+    async fn perform(&self, write: &Write, effort: &Effort) -> Outcome {
+        let operation = match &write.operation {
+            Operation::UpdateItem(_) => "UpdateItem",
+            Operation::PutItem(_) => "PutItem",
+            Operation::Transaction(_) => "TransactWriteItems",
+            Operation::PutObject(_) => "PutObject",
         };
-        result.unwrap_or_else(Outcome::Failed)
+        let made = match effort.begin(operation) {
+            Ok(watch) => watch.finish(self.make(write, &watch)).await,
+            Err(failure) => Err(failure),
+        };
+        made.unwrap_or_else(Outcome::Failed)
     }
 
-    async fn update(&self, update: UpdateItem) -> Result<Outcome, Failure> {
+    async fn make(&self, write: &Write, watch: &Watch) -> Result<Outcome, Failure> {
+        match write.operation.clone() {
+            Operation::UpdateItem(update) => self.update(update, write.on_conflict, watch).await,
+            Operation::PutItem(put) => self.put(put, write.on_conflict, watch).await,
+            Operation::Transaction(actions) => self.transact(actions, watch).await,
+            Operation::PutObject(object) => {
+                object::put(&self.s3, self.bucket.as_deref(), object, watch).await
+            }
+        }
+    }
+
+    async fn get(&self, key: &Key, watch: &Watch) -> Result<Option<Vec<Attribute>>, Failure> {
+        let (pk, sk) = item::key(key);
+        let output = self
+            .dynamodb
+            .get_item()
+            .table_name(&self.table)
+            .key("PK", pk)
+            .key("SK", sk)
+            .consistent_read(true)
+            .customize()
+            .interceptor(watch.attempts::<GetItemError>())
+            .send()
+            .await
+            .map_err(|error| Failure::of("GetItem", &error))?;
+        Ok(output.item.as_ref().map(item::stored))
+    }
+
+    async fn update(
+        &self,
+        update: UpdateItem,
+        on_conflict: OnConflict,
+        watch: &Watch,
+    ) -> Result<Outcome, Failure> {
         let expression = Expression::new(&update.assignments, &update.conditions)?;
         let (pk, sk) = item::key(&update.key);
         let request = self
@@ -134,18 +160,28 @@ impl Target {
             .set_expression_attribute_names(expression.names)
             .set_expression_attribute_values(expression.values)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match request.send().await {
-            Ok(_) => Ok(Outcome::Applied { object_size: None }),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(conflict)) => {
-                    Ok(conflicted(update.key, conflict.item()))
-                }
-                _ => Err(Failure::of("UpdateItem", error)),
-            },
+        let request = request
+            .customize()
+            .interceptor(watch.attempts::<UpdateItemError>());
+        let Err(error) = request.send().await else {
+            return Ok(Outcome::Applied { object: None });
+        };
+        match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(conflict)) => {
+                let (key, conditions) = (update.key, update.conditions);
+                self.conflict(key, &conditions, conflict.item(), on_conflict, watch)
+                    .await
+            }
+            _ => Err(Failure::of("UpdateItem", &error)),
         }
     }
 
-    async fn put(&self, put: PutItem) -> Result<Outcome, Failure> {
+    async fn put(
+        &self,
+        put: PutItem,
+        on_conflict: OnConflict,
+        watch: &Watch,
+    ) -> Result<Outcome, Failure> {
         let expression = Expression::new(&[], &put.conditions)?;
         let request = self
             .dynamodb
@@ -156,155 +192,55 @@ impl Target {
             .set_expression_attribute_names(expression.names)
             .set_expression_attribute_values(expression.values)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match request.send().await {
-            Ok(_) => Ok(Outcome::Applied { object_size: None }),
-            Err(error) => match (error.as_service_error(), put.key()) {
-                (Some(PutItemError::ConditionalCheckFailedException(conflict)), Some(key)) => {
-                    Ok(conflicted(key, conflict.item()))
+        let request = request
+            .customize()
+            .interceptor(watch.attempts::<PutItemError>());
+        let Err(error) = request.send().await else {
+            return Ok(Outcome::Applied { object: None });
+        };
+        match (error.as_service_error(), put.key()) {
+            (Some(PutItemError::ConditionalCheckFailedException(conflict)), Some(key)) => {
+                self.conflict(key, &put.conditions, conflict.item(), on_conflict, watch)
+                    .await
+            }
+            _ => Err(Failure::of("PutItem", &error)),
+        }
+    }
+
+    /// A condition that did not hold. A plan that is made anew must not take an item that the answer leaves out for one
+    /// that is not there.
+    async fn conflict(
+        &self,
+        key: Key,
+        conditions: &[Condition],
+        shown: Option<&item::Item>,
+        on_conflict: OnConflict,
+        watch: &Watch,
+    ) -> Result<Outcome, Failure> {
+        let item = match on_conflict {
+            OnConflict::Skip => shown.map(item::stored),
+            OnConflict::RePlan => {
+                let item = self.shown_or_read(&key, shown, watch).await?;
+                if item.is_none() && holds_of_nothing(conditions) {
+                    return Err(Failure::vanished("UpdateItem"));
                 }
-                _ => Err(Failure::of("PutItem", error)),
-            },
-        }
-    }
-
-    async fn transact(&self, actions: Vec<Action>) -> Result<Outcome, Failure> {
-        let keys: Vec<_> = actions.iter().map(action_key).collect();
-        let parts = actions
-            .into_iter()
-            .map(|action| self.part(action))
-            .collect::<Result<Vec<_>, _>>()?;
-        let Err(error) = self
-            .dynamodb
-            .transact_write_items()
-            .set_transact_items(Some(parts))
-            .send()
-            .await
-        else {
-            return Ok(Outcome::Applied { object_size: None });
+                item
+            }
         };
-        let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) =
-            error.as_service_error()
-        else {
-            return Err(Failure::of("TransactWriteItems", error));
-        };
-        let reasons = canceled.cancellation_reasons();
-        let codes: Vec<_> = reasons
-            .iter()
-            .map(|reason| reason.code().unwrap_or("None"))
-            .collect();
-        if codes.contains(&"ConditionalCheckFailed")
-            && codes
-                .iter()
-                .all(|code| matches!(*code, "ConditionalCheckFailed" | "None"))
-        {
-            let stored = keys
-                .into_iter()
-                .zip(reasons)
-                .filter(|(_, reason)| reason.code() == Some("ConditionalCheckFailed"));
-            let stored = stored.filter_map(|(key, reason)| {
-                Some(StoredItem {
-                    key: key?,
-                    item: reason.item().map(item::stored),
-                })
-            });
-            return Ok(Outcome::Conflicted {
-                stored: stored.collect(),
-            });
-        }
-        let is_invalid = codes.contains(&"ValidationError");
-        Err(
-            Failure::of("TransactWriteItems", error).with_kind(if is_invalid {
-                Kind::Permanent
-            } else {
-                Kind::Passing
-            }),
-        )
-    }
-
-    fn part(&self, action: Action) -> Result<TransactWriteItem, Failure> {
-        let item = TransactWriteItem::builder();
-        let invalid =
-            |error: aws_sdk_dynamodb::error::BuildError| Failure::invalid(error.to_string());
-        Ok(match action {
-            Action::UpdateItem(update) => {
-                let expression = Expression::new(&update.assignments, &update.conditions)?;
-                let (pk, sk) = item::key(&update.key);
-                let update = Update::builder()
-                    .table_name(&self.table)
-                    .key("PK", pk)
-                    .key("SK", sk)
-                    .set_update_expression(expression.update)
-                    .set_condition_expression(expression.condition)
-                    .set_expression_attribute_names(expression.names)
-                    .set_expression_attribute_values(expression.values)
-                    .return_values_on_condition_check_failure(
-                        ReturnValuesOnConditionCheckFailure::AllOld,
-                    );
-                item.update(update.build().map_err(invalid)?).build()
-            }
-            Action::PutItem(put) => {
-                let expression = Expression::new(&[], &put.conditions)?;
-                let put = Put::builder()
-                    .table_name(&self.table)
-                    .set_item(Some(item::attributes(&put.item)?))
-                    .set_condition_expression(expression.condition)
-                    .set_expression_attribute_names(expression.names)
-                    .set_expression_attribute_values(expression.values)
-                    .return_values_on_condition_check_failure(
-                        ReturnValuesOnConditionCheckFailure::AllOld,
-                    );
-                item.put(put.build().map_err(invalid)?).build()
-            }
-            Action::Check(check) => {
-                let expression = Expression::new(&[], &check.conditions)?;
-                let (pk, sk) = item::key(&check.key);
-                let check = ConditionCheck::builder()
-                    .table_name(&self.table)
-                    .key("PK", pk)
-                    .key("SK", sk)
-                    .set_condition_expression(expression.condition)
-                    .set_expression_attribute_names(expression.names)
-                    .set_expression_attribute_values(expression.values)
-                    .return_values_on_condition_check_failure(
-                        ReturnValuesOnConditionCheckFailure::AllOld,
-                    );
-                item.condition_check(check.build().map_err(invalid)?)
-                    .build()
-            }
+        Ok(Outcome::Conflicted {
+            stored: vec![StoredItem { key, item }],
         })
     }
-}
 
-fn action_key(action: &Action) -> Option<Key> {
-    match action {
-        Action::UpdateItem(update) => Some(update.key.clone()),
-        Action::PutItem(put) => put.key(),
-        Action::Check(check) => Some(check.key.clone()),
-    }
-}
-
-fn conflicted(key: Key, stored: Option<&item::Item>) -> Outcome {
-    Outcome::Conflicted {
-        stored: vec![StoredItem {
-            key,
-            item: stored.map(item::stored),
-        }],
-    }
-}
-
-/// Gives up at the deadline. The write may still have been made then, which is why every write is safe to repeat.
-async fn within<T>(
-    deadline: Instant,
-    operation: &'static str,
-    call: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    match tokio::time::timeout_at(deadline, call).await {
-        Ok(result) => result,
-        Err(_) => Err(Failure {
-            kind: Kind::Passing,
-            operation,
-            code: Cow::Borrowed("DeadlineExceeded"),
-            message: "not finished when the batch's time was over".into(),
-        }),
+    async fn shown_or_read(
+        &self,
+        key: &Key,
+        shown: Option<&item::Item>,
+        watch: &Watch,
+    ) -> Result<Option<Vec<Attribute>>, Failure> {
+        match shown.filter(|item| !item.is_empty()) {
+            Some(item) => Ok(Some(item::stored(item))),
+            None => self.get(key, watch).await,
+        }
     }
 }

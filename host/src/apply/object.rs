@@ -1,47 +1,217 @@
-//! Objects of the archive bucket.
+//! Objects of the archive bucket. None is ever overwritten: each is stored on the condition that there is none of its
+//! name yet. Where there is one, equal content counts as stored; other content stays, and the new one's name gets a digest
+//! of its own content.
 
-use super::{Failure, Outcome};
-use crate::contract::{Compression, PutObject};
+use super::{Failure, Outcome, effort::Watch};
+use crate::{
+    contract::{Compression, PutObject},
+    logic::hex,
+};
+use aws_sdk_s3::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::{get_object::GetObjectError, put_object::PutObjectError},
+};
 use flate2::{Compression as Effort, write::GzEncoder};
-use std::io::Write;
+use sha2::{Digest, Sha256};
+use std::{collections::HashMap, io::Write};
+
+/// The call, by its name in the service's API.
+const PUT: &str = "PutObject";
+
+/// An object as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredObject {
+    /// Its name: the one planned, or that with a digest in it.
+    pub key: String,
+    /// Its size in bytes, packed.
+    pub size: usize,
+}
 
 /// Stores an object, packed as asked.
 ///
 /// # Errors
-/// [`Failure`]; a missing bucket can never succeed.
+/// [`Failure`].
 pub(super) async fn put(
-    s3: &aws_sdk_s3::Client,
+    s3: &Client,
     bucket: Option<&str>,
     object: PutObject,
+    watch: &Watch,
 ) -> Result<Outcome, Failure> {
-    let bucket =
-        bucket.ok_or_else(|| Failure::invalid("there is no bucket: set ARCHIVE_BUCKET_NAME"))?;
-    let (body, encoding) = match object.compression {
-        Compression::None => (object.body, None),
-        Compression::Gzip => (
-            gzip(&object.body).map_err(|error| Failure::invalid(error.to_string()))?,
-            Some("gzip".to_string()),
-        ),
+    let bucket = bucket.ok_or_else(|| Failure::no_bucket(PUT))?;
+    let store = Store {
+        s3,
+        bucket,
+        watch,
+        packed: Packed::new(object.compression, object.body)?,
+        content_type: object.content_type,
+        metadata: object.metadata.into_iter().collect(),
     };
-    let size = body.len();
-    let request = s3
-        .put_object()
-        .bucket(bucket)
-        .key(object.key)
-        .content_type(object.content_type)
-        .set_content_encoding(encoding)
-        .set_metadata(
-            Some(object.metadata.into_iter().collect())
-                .filter(|pairs: &std::collections::HashMap<_, _>| !pairs.is_empty()),
-        )
-        .body(body.into());
-    request
-        .send()
-        .await
-        .map_err(|error| Failure::of("PutObject", error))?;
+    let first = object.key;
+    let key = match store.put_if_free(&first).await? {
+        Place::Stored => first,
+        Place::Taken => match store.content(&first).await? {
+            Content::Same => first,
+            // Other content; or nobody may look at it, and then it is as good as other.
+            Content::Other | Content::Hidden | Content::None => {
+                store.put_by_content(&first).await?
+            }
+        },
+    };
     Ok(Outcome::Applied {
-        object_size: Some(size),
+        object: Some(StoredObject {
+            key,
+            size: store.packed.bytes.len(),
+        }),
     })
+}
+
+/// What is stored.
+struct Packed {
+    bytes: Vec<u8>,
+    encoding: Option<&'static str>,
+}
+
+impl Packed {
+    fn new(compression: Compression, body: Vec<u8>) -> Result<Self, Failure> {
+        Ok(match compression {
+            Compression::None => Self {
+                bytes: body,
+                encoding: None,
+            },
+            Compression::Gzip => Self {
+                bytes: gzip(&body).map_err(|error| Failure::invalid(error.to_string()))?,
+                encoding: Some("gzip"),
+            },
+        })
+    }
+}
+
+/// Whether an object was put under a name.
+enum Place {
+    Stored,
+    Taken,
+}
+
+/// What is stored under a name already.
+enum Content {
+    Same,
+    Other,
+    /// The caller may not see it.
+    Hidden,
+    None,
+}
+
+/// An object and where to.
+struct Store<'a> {
+    s3: &'a Client,
+    bucket: &'a str,
+    watch: &'a Watch,
+    packed: Packed,
+    content_type: String,
+    metadata: HashMap<String, String>,
+}
+
+impl Store<'_> {
+    /// Puts the object, unless there is one of this name.
+    async fn put_if_free(&self, key: &str) -> Result<Place, Failure> {
+        let Err(error) = self.send(key, Some("*")).await else {
+            return Ok(Place::Stored);
+        };
+        match error.code() {
+            Some("PreconditionFailed") => Ok(Place::Taken),
+            // The server knows no such condition: what it has is looked at before. Two at once are not told apart.
+            Some("NotImplemented") => match self.content(key).await? {
+                Content::None => match self.send(key, None).await {
+                    Ok(()) => Ok(Place::Stored),
+                    Err(error) => Err(Failure::of(PUT, &error)),
+                },
+                Content::Same | Content::Other | Content::Hidden => Ok(Place::Taken),
+            },
+            _ => Err(Failure::of(PUT, &error)),
+        }
+    }
+
+    /// Puts the object under a name with its content's digest: what is there already is the same.
+    async fn put_by_content(&self, key: &str) -> Result<String, Failure> {
+        let digest = Sha256::digest(&self.packed.bytes);
+        let key = with_digest(key, &hex(digest.get(..16).unwrap_or_default()));
+        match self.put_if_free(&key).await? {
+            Place::Stored => Ok(key),
+            Place::Taken => match self.content(&key).await? {
+                Content::Same | Content::Hidden => Ok(key),
+                Content::Other | Content::None => Err(Failure::taken(PUT, &key)),
+            },
+        }
+    }
+
+    async fn send(&self, key: &str, unless: Option<&str>) -> Result<(), SdkError<PutObjectError>> {
+        let request = self
+            .s3
+            .put_object()
+            .bucket(self.bucket)
+            .key(key)
+            .set_if_none_match(unless.map(Into::into))
+            .content_type(&self.content_type)
+            .set_content_encoding(self.packed.encoding.map(Into::into))
+            .set_metadata(Some(self.metadata.clone()).filter(|pairs| !pairs.is_empty()))
+            .body(self.packed.bytes.clone().into());
+        request
+            .customize()
+            .interceptor(self.watch.attempts::<PutObjectError>())
+            .send()
+            .await
+            .map(drop)
+    }
+
+    /// Compares what is stored under a name, byte by byte: an ETag is not the content's digest everywhere.
+    async fn content(&self, key: &str) -> Result<Content, Failure> {
+        let request = self.s3.get_object().bucket(self.bucket).key(key);
+        let got = request
+            .customize()
+            .interceptor(self.watch.attempts::<GetObjectError>())
+            .send()
+            .await;
+        let object = match got {
+            Ok(object) => object,
+            Err(error) => {
+                return match error.code() {
+                    Some("NoSuchKey") => Ok(Content::None),
+                    Some("AccessDenied") => Ok(Content::Hidden),
+                    _ => Err(Failure::of("GetObject", &error)),
+                };
+            }
+        };
+        let size = object
+            .content_length
+            .and_then(|size| usize::try_from(size).ok());
+        if size != Some(self.packed.bytes.len()) {
+            return Ok(Content::Other);
+        }
+        let body = object.body.collect().await.map_err(|error| {
+            Failure::broken_off("GetObject", format!("the object {key} broke off: {error}"))
+        })?;
+        Ok(if body.into_bytes() == self.packed.bytes {
+            Content::Same
+        } else {
+            Content::Other
+        })
+    }
+}
+
+/// A name with a digest in it, before its extension.
+fn with_digest(key: &str, digest: &str) -> String {
+    let (folder, name) = key
+        .rsplit_once('/')
+        .map_or(("", key), |(folder, _)| key.split_at(folder.len() + 1));
+    let (rest, packed) = match name.strip_suffix(".gz") {
+        Some(rest) => (rest, ".gz"),
+        None => (name, ""),
+    };
+    match rest.rsplit_once('.') {
+        Some((stem, extension)) => format!("{folder}{stem}-{digest}.{extension}{packed}"),
+        None => format!("{folder}{rest}-{digest}{packed}"),
+    }
 }
 
 /// Packs bytes. The header carries no time, so equal bytes stay equal.
@@ -66,5 +236,24 @@ mod tests {
             .read_to_string(&mut text)
             .unwrap();
         assert_eq!(text, "line\n");
+    }
+
+    #[test]
+    fn a_digest_stands_before_the_extension() {
+        for (key, named) in [
+            (
+                "audit/day=01/audit-a.jsonl.gz",
+                "audit/day=01/audit-a-0f.jsonl.gz",
+            ),
+            (
+                "audit/audit-a-10.123Z.jsonl.gz",
+                "audit/audit-a-10.123Z-0f.jsonl.gz",
+            ),
+            ("audit/v1.2/a", "audit/v1.2/a-0f"),
+            ("audit/a.gz", "audit/a-0f.gz"),
+            ("a.json", "a-0f.json"),
+        ] {
+            assert_eq!(with_digest(key, "0f"), named);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The log of one batch: its lines wait until everything is done, and are printed in order.
 
-use super::{BatchError, Delivery, Processor, Progress};
+use super::{BatchError, Counters, Delivery, Processor, Progress};
 use crate::{
     contract::{Level, Scope},
     telemetry::{self, Fields, Logger},
@@ -98,19 +98,7 @@ impl Processor {
         let is_empty = records == 0;
         if !is_empty {
             print(&processor, Logger::Processor);
-            let fields = Fields::new()
-                .with("processed_count", records)
-                .with("deltas_extracted", counters.deltas)
-                .with("snapshots_updated", counters.snapshot_updates)
-                .with("refills_written", counters.refills)
-                .with("error_count", processor_errors.len())
-                .with("processing_time_ms", milliseconds(started));
-            telemetry::line(
-                Level::Info,
-                Logger::Processor,
-                "Batch processing completed",
-                &fields,
-            );
+            log_processing(records, counters, processor_errors.len(), started);
         }
         if !is_empty && self.settings.logic.archive {
             let fields = Fields::new()
@@ -123,18 +111,7 @@ impl Processor {
                 &fields,
             );
             print(&archiver, Logger::Archiver);
-            let fields = Fields::new()
-                .with("processed_count", records)
-                .with("events_archived", counters.archived_events)
-                .with("s3_objects_created", counters.archived_objects)
-                .with("error_count", archiver_errors.len())
-                .with("processing_time_ms", milliseconds(started));
-            telemetry::line(
-                Level::Info,
-                Logger::Archiver,
-                "Archive processing completed",
-                &fields,
-            );
+            log_archiving(records, counters, archiver_errors.len(), started);
         }
         let fields = Fields::new()
             .with("request_id", &delivery.request_id)
@@ -164,6 +141,37 @@ impl Processor {
             .chain(archiver_errors)
             .collect()
     }
+}
+
+fn log_processing(records: u32, counters: &Counters, errors: usize, started: Instant) {
+    let fields = Fields::new()
+        .with("processed_count", records)
+        .with("deltas_extracted", counters.deltas)
+        .with("snapshots_updated", counters.snapshot_updates)
+        .with("refills_written", counters.refills)
+        .with("error_count", errors)
+        .with("processing_time_ms", milliseconds(started));
+    telemetry::line(
+        Level::Info,
+        Logger::Processor,
+        "Batch processing completed",
+        &fields,
+    );
+}
+
+fn log_archiving(records: u32, counters: &Counters, errors: usize, started: Instant) {
+    let fields = Fields::new()
+        .with("processed_count", records)
+        .with("events_archived", counters.archived_events)
+        .with("s3_objects_created", counters.archived_objects)
+        .with("error_count", errors)
+        .with("processing_time_ms", milliseconds(started));
+    telemetry::line(
+        Level::Info,
+        Logger::Archiver,
+        "Archive processing completed",
+        &fields,
+    );
 }
 
 fn print(lines: &[&Line], logger: Logger) {

@@ -110,7 +110,7 @@ pub struct Counters {
     pub duplicates: u64,
     /// Records, or parts of one, that could not be used.
     pub rejects: u64,
-    /// Records kept in quarantine.
+    /// Records kept in quarantine, because they were rejected or because a write of theirs can never be made.
     pub quarantined_records: u64,
     /// Writes that failed.
     pub failures: u64,

@@ -60,10 +60,9 @@ enum Unfetched {
 }
 
 impl Unfetched {
-    fn of<E, R>(error: &SdkError<E, R>, status: Option<u16>) -> Self
+    fn of<E>(error: &SdkError<E>, status: Option<u16>) -> Self
     where
-        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
+        E: ProvideErrorMetadata + Error + 'static,
     {
         let reason = aws::reason(error);
         match (error, status) {

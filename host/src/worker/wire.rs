@@ -48,7 +48,8 @@ pub fn stream_record(
         record.event_name().map(|name| name.as_str()),
     );
     put_text(&mut fields, "eventVersion", record.event_version());
-    put_text(&mut fields, "eventSource", record.event_source());
+    // Some servers name none, or themselves.
+    put_text(&mut fields, "eventSource", Some("aws:dynamodb"));
     put_text(
         &mut fields,
         "awsRegion",
