@@ -305,7 +305,8 @@ impl Processor {
         if !progress.quarantined.is_empty() {
             self.quarantine(&Records::of(&text()), progress).await;
         }
-        if progress.behind.is_all() {
+        // Where the component says why it counts none of it, nothing is refused as a duplicate.
+        if progress.behind.is_all() && progress.counters.duplicates > 0 {
             self.warn_of_stream(&Records::of(&text()), delivery);
         }
         if let Some(error) = self.table.take() {

@@ -448,13 +448,8 @@ fn interfaces(runtime: &Runtime, component: &Component) -> (Vec<String>, Vec<Str
     (imports, exports)
 }
 
-/// Puts together a component and what it imports, which is nothing or WASI.
-fn link(
-    runtime: &Runtime,
-    component: &Component,
-    imports: &[String],
-    exports: &[String],
-) -> Result<AggregatorPre<Sandbox>, String> {
+/// Passes if there is nothing among the imports but WASI, where this host has it; else says what there is.
+fn check_imports(imports: &[String]) -> Result<(), String> {
     let others: Vec<&str> = imports
         .iter()
         .map(String::as_str)
@@ -471,6 +466,17 @@ fn link(
             }
         ));
     }
+    Ok(())
+}
+
+/// Puts together a component and what it imports, which is nothing or WASI.
+fn link(
+    runtime: &Runtime,
+    component: &Component,
+    imports: &[String],
+    exports: &[String],
+) -> Result<AggregatorPre<Sandbox>, String> {
+    check_imports(imports)?;
     version::check(exports)?;
     #[cfg_attr(not(feature = "wasi"), expect(unused_mut, reason = "nothing to link"))]
     let mut linker = Linker::new(runtime.engine());

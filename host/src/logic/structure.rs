@@ -1,7 +1,7 @@
 //! What a component is made of, looked at before it is compiled: compiling takes time and memory that grow faster than
 //! what is compiled, and a host that is killed by it cannot go on with another component.
 
-use super::version;
+use super::{check_imports, version};
 use wasmparser::{Encoding, FunctionBody, Parser, Payload};
 
 /// The most functions of a component; one with a language's run-time in it has some ten thousand.
@@ -16,7 +16,7 @@ const MOST_LOCALS: u64 = 10_000;
 /// The most local variables of all functions.
 const MOST_LOCALS_IN_ALL: u64 = 1_000_000;
 
-/// Passes if a component exports the contract and can be compiled at a reasonable cost; else says what stands against
+/// Passes if a component imports nothing that it may not, exports the contract and can be compiled at a reasonable cost; else says what stands against
 /// it. What cannot be read passes: the engine has the better words for it, before it compiles anything.
 pub(super) fn check(component: &[u8]) -> Result<(), String> {
     let mut contents = Contents::default();
@@ -25,6 +25,7 @@ pub(super) fn check(component: &[u8]) -> Result<(), String> {
         contents.add(payload)?;
     }
     if contents.is_component {
+        check_imports(&contents.imports)?;
         version::check(&contents.exports)?;
     }
     Ok(())
@@ -35,6 +36,7 @@ pub(super) fn check(component: &[u8]) -> Result<(), String> {
 struct Contents {
     is_component: bool,
     depth: u32,
+    imports: Vec<String>,
     exports: Vec<String>,
     functions: u64,
     locals: u64,
@@ -48,6 +50,11 @@ impl Contents {
                 self.depth += 1;
             }
             Payload::End(_) => self.depth = self.depth.saturating_sub(1),
+            Payload::ComponentImportSection(imports) if self.depth == 1 => {
+                let imports = imports.into_iter().filter_map(Result::ok);
+                self.imports
+                    .extend(imports.map(|import| import.name.name.to_owned()));
+            }
             Payload::ComponentExportSection(exports) if self.depth == 1 => {
                 let exports = exports.into_iter().filter_map(Result::ok);
                 self.exports
