@@ -155,12 +155,9 @@ async fn run_replay(replay: &Replay, out: &mut dyn Write) -> anyhow::Result<Exit
     let events = &replay.events;
     let mut is_allowed = true;
     for file in &events.files {
+        let batch = batch(file, &events.moment)?;
         let plan = logic
-            .plan(
-                &batch(file, &events.moment)?,
-                &settings.logic,
-                settings.component.timeout,
-            )
+            .plan(&batch, &settings.logic, settings.component.timeout)
             .with_context(|| format!("{}", file.display()))?;
         if events.json {
             writeln!(out, "{}", replay::to_json(&plan))?;
@@ -169,7 +166,7 @@ async fn run_replay(replay: &Replay, out: &mut dyn Write) -> anyhow::Result<Exit
             replay::print(&plan, out)?;
             writeln!(out)?;
         }
-        if let Err(breach) = policy::check(&plan) {
+        if let Err(breach) = policy::check(&plan, &policy::Context::of(&batch, &settings.logic)) {
             is_allowed = false;
             writeln!(io::stderr(), "weir: {}: {breach}", file.display())?;
         }
