@@ -131,11 +131,7 @@ impl Processor {
                 }
                 Err(error) if range.len() <= 1 => {
                     progress.counters.rejects += 1;
-                    progress
-                        .quarantined
-                        .entry(part.offset)
-                        .or_default()
-                        .push(error.to_string());
+                    progress.quarantine(part.offset, error.to_string().into());
                     progress.lines.push(Line {
                         scope: Scope::Processor,
                         order: (part.offset, 0),

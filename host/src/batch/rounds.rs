@@ -10,6 +10,7 @@ use crate::{
 use serde_json::{Value, json};
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::Instant,
 };
 
@@ -33,11 +34,7 @@ impl Processor {
         progress.counters.deltas += u64::from(plan.tally.deltas);
         progress.counters.rejects += plan.rejects.len() as u64;
         for reject in &plan.rejects {
-            progress
-                .quarantined
-                .entry(part.offset + reject.record)
-                .or_default()
-                .push(reject.reason.clone());
+            progress.quarantine(part.offset + reject.record, reject.reason.as_str().into());
         }
         self.note(part, std::mem::take(&mut plan.log), progress, |_| {
             Value::Null
@@ -178,18 +175,13 @@ impl Processor {
         match failure.kind {
             Kind::Passing => progress.failing.extend(records),
             Kind::Permanent => {
-                let reason = format!(
+                let reason: Arc<str> = format!(
                     "the {} write to {} can never be made: {failure}",
                     write.purpose,
                     write.operation.target()
-                );
-                for record in records {
-                    progress
-                        .quarantined
-                        .entry(record)
-                        .or_default()
-                        .push(reason.clone());
-                }
+                )
+                .into();
+                records.for_each(|record| progress.quarantine(record, Arc::clone(&reason)));
             }
         }
         for entry in &write.when_failed {

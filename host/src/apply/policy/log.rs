@@ -2,6 +2,7 @@
 
 use super::{Breach, Checked, Context, beginning, extent, require};
 use crate::contract::{Entry, FieldValue, Level, Plan};
+use std::collections::HashSet;
 
 /// Fields of one line.
 pub const MOST_FIELDS: usize = 64;
@@ -108,7 +109,9 @@ fn check_fields(line: &Entry) -> Checked {
         line.fields.len() <= MOST_FIELDS,
         format!("it has more than {MOST_FIELDS} fields"),
     )?;
+    let mut names = HashSet::new();
     for field in &line.fields {
+        require(names.insert(field.name.as_str()), "it has a field twice")?;
         require(
             !RESERVED.contains(&field.name.as_str()),
             format!("its field `{}` is the host's", field.name),
