@@ -908,6 +908,11 @@ fn no_part_of_a_key_is_empty_or_too_long() {
                 elsewhere,
             ),
             (
+                "have a window without its name",
+                counted((SNAPSHOT.0, "#USAGE#gpt-4#2024-01-01T00:00:00Z#")),
+                elsewhere,
+            ),
+            (
                 "have no window",
                 counted((SNAPSHOT.0, "#USAGE#gpt-4")),
                 elsewhere,

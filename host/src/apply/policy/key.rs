@@ -124,7 +124,7 @@ fn split_window(text: &str) -> Option<(&str, &str)> {
         return Some((before, last));
     }
     let (resource, start) = before.rsplit_once('#')?;
-    is_time(start).then_some((resource, start))
+    (!last.is_empty() && is_time(start)).then_some((resource, start))
 }
 
 /// Whether it is a time as windows have it: `2024-01-01T12:00:00Z`.
