@@ -37,7 +37,7 @@ pub use shadow::SHARE as SHADOW_SHARE;
 use shadow::Shadow;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::Semaphore;
@@ -111,20 +111,7 @@ struct Progress {
     /// Records to be delivered again.
     failing: BTreeSet<u32>,
     /// Records to be kept in quarantine, with the reasons.
-    quarantined: BTreeMap<u32, Vec<Arc<str>>>,
-}
-
-/// Reasons kept of one record: those of its windows, refill and doubling are fewer.
-const MOST_REASONS: usize = 8;
-
-impl Progress {
-    /// Keeps a record for the quarantine. What one failure costs is not multiplied by its records.
-    fn quarantine(&mut self, record: u32, reason: Arc<str>) {
-        let reasons = self.quarantined.entry(record).or_default();
-        if reasons.len() < MOST_REASONS {
-            reasons.push(reason);
-        }
-    }
+    quarantined: BTreeMap<u32, Vec<String>>,
 }
 
 impl Processor {

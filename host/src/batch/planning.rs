@@ -131,7 +131,11 @@ impl Processor {
                 }
                 Err(error) if range.len() <= 1 => {
                     progress.counters.rejects += 1;
-                    progress.quarantine(part.offset, error.to_string().into());
+                    progress
+                        .quarantined
+                        .entry(part.offset)
+                        .or_default()
+                        .push(error.to_string());
                     progress.lines.push(Line {
                         scope: Scope::Processor,
                         order: (part.offset, 0),

@@ -10,7 +10,6 @@ use crate::{
 use serde_json::{Value, json};
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
     time::Instant,
 };
 
@@ -34,7 +33,11 @@ impl Processor {
         progress.counters.deltas += u64::from(plan.tally.deltas);
         progress.counters.rejects += plan.rejects.len() as u64;
         for reject in &plan.rejects {
-            progress.quarantine(part.offset + reject.record, reject.reason.as_str().into());
+            progress
+                .quarantined
+                .entry(part.offset + reject.record)
+                .or_default()
+                .push(reject.reason.clone());
         }
         self.note(part, std::mem::take(&mut plan.log), progress, |_| {
             Value::Null
@@ -175,13 +178,18 @@ impl Processor {
         match failure.kind {
             Kind::Passing => progress.failing.extend(records),
             Kind::Permanent => {
-                let reason: Arc<str> = format!(
+                let reason = format!(
                     "the {} write to {} can never be made: {failure}",
                     write.purpose,
                     write.operation.target()
-                )
-                .into();
-                records.for_each(|record| progress.quarantine(record, Arc::clone(&reason)));
+                );
+                for record in records {
+                    progress
+                        .quarantined
+                        .entry(record)
+                        .or_default()
+                        .push(reason.clone());
+                }
             }
         }
         for entry in &write.when_failed {
