@@ -143,7 +143,14 @@ fn delivery_name(batch: &Batch, earliest: &str) -> String {
         .chars()
         .take(NAME)
         .filter(|c| *c != '+')
-        .map(|c| if c == ':' { '-' } else { c })
+        .map(|c| {
+            // A host takes no other characters in a key.
+            if c.is_ascii_alphanumeric() || matches!(c, '=' | '_' | '.') {
+                c
+            } else {
+                '-'
+            }
+        })
         .collect();
     format!("audit-{}-{earliest}", batch.request_id)
 }

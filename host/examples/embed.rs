@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         known: Vec::new(),
     };
     let plan = logic.plan(&batch, &settings, limits.timeout)?;
-    policy::check(&plan)?;
+    policy::check(&plan, &policy::Context::of(&batch, &settings))?;
 
     let mut out = io::stdout();
     for write in &plan.writes {

@@ -220,7 +220,8 @@ async fn run_replay(replay: &Replay, out: &mut dyn Write) -> anyhow::Result<Exit
                 replay::print(&plan, out)?;
                 writeln!(out)?;
             }
-            if let Err(breach) = policy::check(&plan) {
+            if let Err(breach) = policy::check(&plan, &policy::Context::of(&batch, &settings.logic))
+            {
                 is_allowed = false;
                 writeln!(io::stderr(), "weir: {name}: {breach}")?;
             }

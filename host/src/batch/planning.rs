@@ -5,7 +5,7 @@ use crate::{
     apply::policy,
     contract::{Batch, Level, Plan, Scope, Settings, StoredItem},
     event::Records,
-    logic::{Logic, LogicError},
+    logic::{self, Logic, LogicError},
     telemetry::Fields,
 };
 use std::{
@@ -69,13 +69,14 @@ impl Processor {
         let remaining = delivery
             .deadline
             .saturating_duration_since(tokio::time::Instant::now());
-        let planned =
-            tokio::task::spawn_blocking(move || logic.plan(&batch, &settings, remaining)).await;
+        let planned = tokio::task::spawn_blocking(move || {
+            let plan = logic.plan(&batch, &settings, remaining)?;
+            policy::check(&plan, &policy::Context::of(&batch, &settings))?;
+            Ok(plan)
+        });
+        let planned = planned.await;
         progress.counters.plan_micros += micros(started);
-        let plan = planned.map_err(|error| BatchError::CutOff(error.to_string()))??;
-        policy::check(&plan)?;
-        policy::check_records(&plan, part.event.len())?;
-        Ok(plan)
+        planned.map_err(|error| BatchError::CutOff(error.to_string()))?
     }
 
     /// Passes if the component plans ordinary records; then the batch's own are at fault.
@@ -151,10 +152,12 @@ impl Processor {
 
 /// Passes if a component plans ordinary records, within policy; else says why not.
 fn try_out(logic: &Logic, settings: &Settings, remaining: Duration) -> Result<(), String> {
+    let batch = logic::probe_batch();
     let plan = logic
-        .probe(settings, remaining)
+        .plan(&batch, settings, remaining)
         .map_err(|error| format!("it cannot plan ordinary records: {error}"))?;
-    policy::check(&plan).map_err(|breach| breach.to_string())
+    policy::check(&plan, &policy::Context::of(&batch, settings))
+        .map_err(|breach| breach.to_string())
 }
 
 /// What the component is given of a part.

@@ -104,7 +104,7 @@ fn compare(
 ) -> Result<Vec<Difference>, LogicError> {
     let other = logic.plan(batch, settings, patience)?;
     let mut differences = diff::plans(plan, &other);
-    if let Err(breach) = policy::check(&other) {
+    if let Err(breach) = policy::check(&other, &policy::Context::of(batch, settings)) {
         differences.push(Difference {
             side: diff::Side::New,
             subject: format!("a plan that is refused: {breach}"),

@@ -32,6 +32,7 @@ mod wasi;
 
 pub use engine::Runtime;
 pub use error::LogicError;
+pub(crate) use probe::batch as probe_batch;
 pub use switch::{Exchanges, Role, Supply, Switch};
 pub use version::CONTRACT;
 

@@ -12,10 +12,12 @@ extern crate alloc;
 
 mod endless;
 pub mod misdeed;
+mod plans;
 
 /// What a component without a standard library has to bring along: the same as the real one.
 #[path = "../../../../guest/src/runtime.rs"]
 mod runtime;
+mod values;
 mod writes;
 
 /// Types and glue generated from `wit/aggregator.wit`, where they are documented.
@@ -52,7 +54,7 @@ impl Guest for Component {
             Some(Misdeed::Loop) => run_for_ever(),
             Some(Misdeed::Allocate) => take_all_memory(),
             Some(Misdeed::Trap) => panic!("as asked"),
-            Some(misdeed) => plan.writes.extend(writes::forbidden(misdeed)),
+            Some(misdeed) => plans::spoil(&mut plan, misdeed),
         }
         Ok(plan)
     }

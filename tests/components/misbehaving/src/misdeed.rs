@@ -49,11 +49,61 @@ pub enum Misdeed {
     HugeObject = 1018,
     /// Makes a transaction of usage.
     UsageInTransaction = 1019,
+    /// Writes a shard whose item has a second key, an entity's.
+    KeyTwice = 1020,
+    /// Logs a line with a thousand fields of one name.
+    CrowdedLine = 1021,
+    /// Accounts for a record twice in one write.
+    RecordTwice = 1022,
+    /// Counts usage under a key of 50 KB.
+    LongKey = 1023,
+    /// Plans a hundred writes for three records.
+    CountlessWrites = 1024,
+    /// Moves a watermark back.
+    WatermarkBack = 1025,
+    /// Moves a watermark behind all that will ever come.
+    EndlessWatermark = 1026,
+    /// Logs a line that CloudWatch takes for a metric.
+    MetricLine = 1027,
+    /// Asks to see an item twice.
+    ReadTwice = 1028,
+    /// Asks to see a hundred items for three records.
+    CountlessReads = 1029,
+    /// Stores an object that a reader of its key may look for above the archive.
+    ObjectAbove = 1030,
+    /// Writes to the host's quarantine.
+    WriteToQuarantine = 1031,
+    /// Lets a snapshot expire at once.
+    ShortLife = 1032,
+    /// Counts usage under one entity's key and another's name.
+    ForeignSnapshot = 1033,
+    /// Adds half a token to a counter.
+    PartOfAToken = 1034,
+    /// Refills a bucket as of the year 318857.
+    RefillInTheFuture = 1035,
+    /// Brings a bucket from one shard to a thousand million.
+    LeapingBump = 1036,
+    /// Writes a shard that its bucket's count has no room for.
+    ShardBeyondCount = 1037,
+    /// Names a window in 3 KiB.
+    HugeText = 1038,
+    /// Stores an object with metadata that no header can have.
+    UnsendableMetadata = 1039,
+    /// Says that one write stands for 4,294,967,295 updates.
+    CountlessUpdates = 1040,
+    /// Says that it found 4,294,967,295 deltas.
+    CountlessDeltas = 1041,
+    /// Logs a thousand lines for three records.
+    CountlessLines = 1042,
+    /// Logs a line of 300 KiB.
+    HugeLine = 1043,
+    /// Counts usage of an entity without a name.
+    NamelessEntity = 1044,
 }
 
 impl Misdeed {
     /// Every misdeed.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 44] = [
         Self::Loop,
         Self::Allocate,
         Self::Trap,
@@ -73,6 +123,31 @@ impl Misdeed {
         Self::ClimbingObject,
         Self::HugeObject,
         Self::UsageInTransaction,
+        Self::KeyTwice,
+        Self::CrowdedLine,
+        Self::RecordTwice,
+        Self::LongKey,
+        Self::CountlessWrites,
+        Self::WatermarkBack,
+        Self::EndlessWatermark,
+        Self::MetricLine,
+        Self::ReadTwice,
+        Self::CountlessReads,
+        Self::ObjectAbove,
+        Self::WriteToQuarantine,
+        Self::ShortLife,
+        Self::ForeignSnapshot,
+        Self::PartOfAToken,
+        Self::RefillInTheFuture,
+        Self::LeapingBump,
+        Self::ShardBeyondCount,
+        Self::HugeText,
+        Self::UnsendableMetadata,
+        Self::CountlessUpdates,
+        Self::CountlessDeltas,
+        Self::CountlessLines,
+        Self::HugeLine,
+        Self::NamelessEntity,
     ];
 
     /// The misdeed of that number.

@@ -1,4 +1,4 @@
-//! Writes: one that is harmless, and those that no policy may allow.
+//! Writes: one that is harmless, and those that no purpose has.
 
 use crate::{
     contract::exports::weir::aggregator::logic::{
@@ -6,6 +6,7 @@ use crate::{
         OnConflict, Operation, Purpose, PutItem, PutObject, Test, UpdateItem, Write,
     },
     misdeed::Misdeed,
+    values,
 };
 use alloc::{format, string::String, vec, vec::Vec};
 
@@ -13,12 +14,16 @@ use alloc::{format, string::String, vec, vec::Vec};
 const HUGE: usize = 64 * 1024 * 1024 + 1;
 
 /// A key: partition, sort.
-type At<'a> = (&'a str, &'a str);
+pub type At<'a> = (&'a str, &'a str);
 
-const ENTITY: At<'static> = ("default/ENTITY#ann", "#META");
-const SNAPSHOT: At<'static> = ("default/ENTITY#ann", "#USAGE#gpt-4#2024-01-01T12:00:00Z");
-const FIRST_SHARD: At<'static> = ("default/BUCKET#ann#gpt-4#0", "#STATE");
-const NEW_SHARD: At<'static> = ("default/BUCKET#ann#gpt-4#1", "#STATE");
+/// An item that clients own.
+pub const ENTITY: At<'static> = ("default/ENTITY#ann", "#META");
+/// What an entity used in an hour.
+pub const SNAPSHOT: At<'static> = ("default/ENTITY#ann", "#USAGE#gpt-4#2024-01-01T12:00:00Z");
+/// A bucket's shard 0.
+pub const FIRST_SHARD: At<'static> = ("default/BUCKET#ann#gpt-4#0", "#STATE");
+/// The shard that comes next.
+pub const NEW_SHARD: At<'static> = ("default/BUCKET#ann#gpt-4#1", "#STATE");
 
 /// Counts one use by the entity of that name.
 pub fn snapshot(record: u32, entity: &str) -> Write {
@@ -41,7 +46,6 @@ pub fn snapshot(record: u32, entity: &str) -> Write {
 /// The write of a misdeed that consists in one.
 pub fn forbidden(misdeed: Misdeed) -> Option<Write> {
     let (purpose, operation) = match misdeed {
-        Misdeed::Loop | Misdeed::Allocate | Misdeed::Trap => return None,
         Misdeed::RemoveFromEntity => (
             Purpose::Usage,
             Operation::UpdateItem(update(ENTITY, vec![remove("name")], vec![])),
@@ -120,11 +124,13 @@ pub fn forbidden(misdeed: Misdeed) -> Option<Write> {
                 Operation::Transaction(vec![Action::UpdateItem(update)]),
             )
         }
+        misdeed => return values::forbidden(misdeed),
     };
     Some(write("forbidden", purpose, operation))
 }
 
-fn write(id: &str, purpose: Purpose, operation: Operation) -> Write {
+/// A write of this id.
+pub fn write(id: &str, purpose: Purpose, operation: Operation) -> Write {
     Write {
         id: id.into(),
         purpose,
@@ -138,7 +144,8 @@ fn write(id: &str, purpose: Purpose, operation: Operation) -> Write {
     }
 }
 
-fn update(
+/// A change of an item.
+pub fn update(
     (pk, sk): At<'_>,
     assignments: Vec<Assignment>,
     conditions: Vec<Condition>,
@@ -153,7 +160,8 @@ fn update(
     }
 }
 
-fn put((pk, sk): At<'_>, conditions: Vec<Condition>) -> PutItem {
+/// A whole item of nothing but its key.
+pub fn put((pk, sk): At<'_>, conditions: Vec<Condition>) -> PutItem {
     let attribute = |name: &str, value: &str| Attribute {
         name: name.into(),
         value: text(value),
@@ -164,7 +172,8 @@ fn put((pk, sk): At<'_>, conditions: Vec<Condition>) -> PutItem {
     }
 }
 
-fn object(key: &str, size: usize) -> Operation {
+/// An object of so many bytes.
+pub fn object(key: &str, size: usize) -> Operation {
     Operation::PutObject(PutObject {
         key: key.into(),
         content_type: "application/x-ndjson".into(),
@@ -174,11 +183,13 @@ fn object(key: &str, size: usize) -> Operation {
     })
 }
 
-fn set(attribute: &str, value: AttributeValue) -> Assignment {
+/// Gives an attribute a value.
+pub fn set(attribute: &str, value: AttributeValue) -> Assignment {
     assign(attribute, Change::Set(value))
 }
 
-fn add(attribute: &str, number: &str) -> Assignment {
+/// Adds a number to an attribute.
+pub fn add(attribute: &str, number: &str) -> Assignment {
     assign(attribute, Change::Add(number.into()))
 }
 
@@ -186,7 +197,8 @@ fn remove(attribute: &str) -> Assignment {
     assign(attribute, Change::Remove)
 }
 
-fn assign(attribute: &str, change: Change) -> Assignment {
+/// Changes an attribute.
+pub fn assign(attribute: &str, change: Change) -> Assignment {
     Assignment {
         attribute: attribute.into(),
         change,
@@ -194,21 +206,24 @@ fn assign(attribute: &str, change: Change) -> Assignment {
 }
 
 /// The condition of a refill.
-fn locked() -> Condition {
+pub fn locked() -> Condition {
     when("rf", Test::Equals(number("1")))
 }
 
-fn when(attribute: &str, test: Test) -> Condition {
+/// What must hold of an attribute.
+pub fn when(attribute: &str, test: Test) -> Condition {
     Condition {
         attribute: attribute.into(),
         test,
     }
 }
 
-fn text(text: &str) -> AttributeValue {
+/// A string.
+pub fn text(text: &str) -> AttributeValue {
     AttributeValue::Text(String::from(text))
 }
 
-fn number(number: &str) -> AttributeValue {
+/// A number.
+pub fn number(number: &str) -> AttributeValue {
     AttributeValue::Number(String::from(number))
 }
