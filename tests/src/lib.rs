@@ -9,6 +9,7 @@ pub mod built;
 pub mod client;
 pub mod differences;
 pub mod emulator;
+pub mod files;
 pub mod foreign;
 pub mod hosts;
 pub mod http;

@@ -8,42 +8,17 @@ use std::{
     path::PathBuf,
     process::{Command, Stdio},
 };
-use tempfile::TempDir;
 use weir_tests::{
     built,
+    files::Files,
     program::{Ended, weir},
     proxy::{ALWAYS, Fault, Proxy},
-    record::{self, Bucket, Generation, NOW, Record},
+    record::{self, Bucket, Generation, NOW},
     stage::{Stage, consumption, expiry, sequence_number, sums},
 };
 
 /// The key of the snapshot that [`consumption`] of `ann` is booked on.
 const SNAPSHOT: &str = "ENTITY#ann #USAGE#gpt-4#2024-01-01T12:00:00Z";
-
-/// Event files of a test.
-struct Events(TempDir);
-
-impl Events {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    /// A file in the folder, whether it is there or not.
-    fn path(&self, name: &str) -> String {
-        let path = self.0.path().join(name);
-        path.into_os_string().into_string().unwrap()
-    }
-
-    fn of(&self, name: &str, records: &[Record]) -> String {
-        self.file(name, &record::event(records))
-    }
-
-    fn file(&self, name: &str, content: &[u8]) -> String {
-        let path = self.path(name);
-        fs::write(&path, content).unwrap();
-        path
-    }
-}
 
 /// The last line on standard error: the one for the user.
 fn complaint(ended: &Ended) -> &str {
@@ -199,7 +174,7 @@ async fn every_command_checks_its_settings_first() {
 
 #[tokio::test]
 async fn a_flag_wins_over_its_variable() {
-    let events = Events::new();
+    let events = Files::new();
     let event = events.of("event.json", &[consumption(1, "ann", 3)]);
     let ended = weir(["replay", &event, "--snapshot-windows", "hourly", "--json"])
         .with("SNAPSHOT_WINDOWS", "weekly")
@@ -213,7 +188,7 @@ async fn a_flag_wins_over_its_variable() {
 
 #[tokio::test]
 async fn work_that_cannot_be_done_exits_1_with_a_sentence() {
-    let events = Events::new();
+    let events = Files::new();
     let good = events.of("good.json", &[consumption(1, "ann", 3)]);
     let no_json = events.file("no-json.json", b"{Records: []}");
     let no_event = events.file("no-event.json", br#"{"Records":{}}"#);
@@ -254,7 +229,7 @@ async fn work_that_cannot_be_done_exits_1_with_a_sentence() {
 async fn a_cause_is_said_once_and_in_one_line() {
     const CAUSE: &str = "No such file or directory";
     let stage = Stage::start().await;
-    let events = Events::new();
+    let events = Files::new();
     let good = events.of("good.json", &[consumption(1, "ann", 3)]);
     let missing = events.path("missing/file");
     let commands: [&[&str]; 8] = [
@@ -279,7 +254,7 @@ async fn a_cause_is_said_once_and_in_one_line() {
 
 #[tokio::test]
 async fn without_a_region_it_says_how_to_set_one() {
-    let events = Events::new();
+    let events = Files::new();
     let event = events.of("event.json", &[consumption(1, "ann", 3)]);
     let commands: [&[&str]; 2] = [&["apply", &event], &["worker"]];
     for command in commands {
@@ -296,7 +271,7 @@ async fn without_a_region_it_says_how_to_set_one() {
 #[tokio::test]
 async fn apply_says_which_event_it_refuses() {
     let stage = Stage::start().await;
-    let events = Events::new();
+    let events = Files::new();
     let event = events.file("report.json", br#"{"DDBStreamBatchInfo":{}}"#);
     let ended = weir(["apply", &event]).on(&stage).run().await;
     assert_eq!(ended.code, 1, "{ended:?}");
@@ -313,7 +288,7 @@ async fn apply_says_which_event_it_refuses() {
 #[tokio::test]
 async fn replay_prints_the_plan_and_touches_nothing() {
     let stage = Stage::start().await;
-    let events = Events::new();
+    let events = Files::new();
     let event = events.of("event.json", &[consumption(1, "ann", 3), expiry(2)]);
     let now = NOW.to_string();
     let arguments = ["replay", &event, "--now", &now];
@@ -336,7 +311,7 @@ async fn replay_prints_the_plan_and_touches_nothing() {
 
 #[tokio::test]
 async fn replay_prints_json_one_line_for_each_event() {
-    let events = Events::new();
+    let events = Files::new();
     let files = [
         events.of("one.json", &[consumption(1, "ann", 3)]),
         events.of(
@@ -362,7 +337,7 @@ async fn replay_prints_json_one_line_for_each_event() {
 
 #[tokio::test]
 async fn replay_follows_the_corrections_asked_for() {
-    let events = Events::new();
+    let events = Files::new();
     let event = events.of("event.json", &[consumption(1, "ann", 3)]);
     for (corrections, suffixes) in [
         ("all", 1),
@@ -385,7 +360,7 @@ async fn replay_follows_the_corrections_asked_for() {
 #[tokio::test]
 async fn apply_carries_an_event_out_and_prints_the_response_and_the_counters() {
     let stage = Stage::start().await;
-    let events = Events::new();
+    let events = Files::new();
     let event = events.of("event.json", &[consumption(1, "ann", 3), expiry(2)]);
     let ended = weir(["apply", &event]).on(&stage).run().await;
     assert_eq!(ended.code, 0, "{ended:?}");
@@ -406,7 +381,7 @@ async fn apply_carries_an_event_out_and_prints_the_response_and_the_counters() {
 #[tokio::test]
 async fn apply_takes_each_file_as_a_batch_and_counts_an_event_once() {
     let stage = Stage::start().await;
-    let events = Events::new();
+    let events = Files::new();
     let event = events.of("event.json", &[consumption(1, "ann", 3)]);
     let ended = weir(["apply", &event, &event, "--json"])
         .on(&stage)
@@ -428,7 +403,7 @@ async fn apply_exits_1_when_records_must_be_delivered_again() {
     let proxy = Proxy::start(stage.dynamodb()).await;
     let throttled = Fault::Refused(400, "ThrottlingException");
     proxy.inject(throttled, ALWAYS, &["UpdateItem"]);
-    let events = Events::new();
+    let events = Files::new();
     let records = [consumption(1, "ann", 3)];
     let event = events.of("event.json", &records);
     let ended = weir(["apply", &event, "--timeout", "2"])
@@ -445,7 +420,7 @@ async fn apply_exits_1_when_records_must_be_delivered_again() {
 #[tokio::test]
 async fn standard_output_holds_the_result_alone_and_lines_go_to_standard_error() {
     let stage = Stage::start().await;
-    let events = Events::new();
+    let events = Files::new();
     let event = events.of("event.json", &[consumption(1, "ann", 3)]);
     let arguments = [
         "apply",
@@ -523,7 +498,7 @@ async fn consumed_from(stage: &Stage) -> Bucket {
 #[tokio::test]
 async fn the_worker_follows_the_stream_and_goes_on_where_it_stopped() {
     let stage = Stage::start().await;
-    let folder = Events::new();
+    let folder = Files::new();
     let checkpoint = folder.path("checkpoint.json");
     let mut bucket = consumed_from(&stage).await;
 
@@ -555,7 +530,7 @@ async fn the_worker_follows_the_stream_and_goes_on_where_it_stopped() {
 #[tokio::test]
 async fn an_interrupted_worker_ends_by_itself_and_remembers_what_it_did() {
     let stage = Stage::start().await;
-    let folder = Events::new();
+    let folder = Files::new();
     let checkpoint = folder.path("checkpoint.json");
     consumed_from(&stage).await;
 

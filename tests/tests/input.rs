@@ -3,38 +3,14 @@
 
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
-use std::{fs, io::Write};
-use tempfile::TempDir;
+use std::io::Write;
 use weir_tests::{
+    files::Files,
     program::weir,
     proxy::{ALWAYS, Fault, Proxy},
     record::{self, Generation, NOW, Record},
     stage::{self, Stage, consumption, expiry, sequence_number, sums},
 };
-
-/// Files of a test.
-struct Files(TempDir);
-
-impl Files {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> String {
-        let path = self.0.path().join(name);
-        path.into_os_string().into_string().unwrap()
-    }
-
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
-        let path = self.path(name);
-        fs::write(&path, content).unwrap();
-        path
-    }
-
-    fn of(&self, name: &str, records: &[Record]) -> String {
-        self.file(name, record::event(records))
-    }
-}
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
