@@ -83,15 +83,21 @@ fn has_own_endpoint(config: &SdkConfig) -> bool {
     config.endpoint_url().is_some() || of_s3.is_some()
 }
 
+/// Tries of a look at the table: whoever starts the program waits for it.
+const LOOKS: u32 = 3;
+
 /// The ARN of a table's latest stream.
 ///
 /// # Errors
 /// [`AwsError`], where the table cannot be looked at or has none.
 pub async fn stream_of(config: &SdkConfig, table: &str) -> Result<String, AwsError> {
     let client = aws_sdk_dynamodb::Client::new(config);
+    let few = RetryConfig::standard().with_max_attempts(LOOKS);
     let described = client
         .describe_table()
         .table_name(table)
+        .customize()
+        .config_override(aws_sdk_dynamodb::config::Builder::new().retry_config(few))
         .send()
         .await
         .map_err(|error| AwsError::NoTable {

@@ -260,6 +260,7 @@ pub fn subscriber(
         .with_target("dynoxide", tracing::Level::ERROR)
         // Outside of AWS nobody answers there; what is missing then, this program says itself.
         .with_target("aws_config::imds", tracing::Level::ERROR)
+        .with_target("aws_config::meta::credentials", tracing::Level::ERROR)
         .with_target("weir", level)
         .with_target(RAW, tracing::Level::INFO);
     let out = Mutex::new(out);
