@@ -81,17 +81,6 @@ pub struct Record<'a> {
     pub malformed: Option<&'static str>,
 }
 
-impl Record<'_> {
-    /// Whether it has no image of this name, `OldImage` or `NewImage`, and is of the right shape otherwise.
-    pub fn lacks(&self, image: &str) -> bool {
-        let image = match image {
-            "OldImage" => &self.change.old,
-            _ => &self.change.new,
-        };
-        image.is_none() && self.malformed.is_none()
-    }
-}
-
 /// The `dynamodb` part of a record.
 #[derive(Debug, Default)]
 pub struct Change<'a> {

@@ -3,7 +3,7 @@
 //! A source that is not the table's stream, or a stream that was made without images, is a fault of the set-up:
 //! rejecting record by record would acknowledge all that comes until somebody notices (rules: "Records").
 
-use crate::event::{Action, Element, Record};
+use crate::event::{Action, Change, Element, Record};
 use alloc::{
     borrow::Cow,
     format,
@@ -164,10 +164,20 @@ pub fn refusal(elements: &[Element<'_>]) -> Option<String> {
     let modified: Vec<&Record<'_>> = records()
         .filter(|record| record.action == Action::Modify)
         .collect();
-    let image = ["OldImage", "NewImage"].into_iter().find(|name| {
-        // One record may be damaged; of a stream with both images no two lack the same.
-        modified.len() > 1 && modified.iter().all(|record| record.lacks(name))
-    })?;
+    // One record may be damaged; of a stream with both images no two lack the same.
+    let all_lack = |lacks: fn(&Change<'_>) -> bool| {
+        modified.len() > 1
+            && modified
+                .iter()
+                .all(|record| record.malformed.is_none() && lacks(&record.change))
+    };
+    let image = if all_lack(|change| change.old.is_none()) {
+        "OldImage"
+    } else if all_lack(|change| change.new.is_none()) {
+        "NewImage"
+    } else {
+        return None;
+    };
     Some(format!(
         "all {} MODIFY records lack {image}, so the stream has another view type than {BOTH_IMAGES}{ENABLE_ANEW}",
         modified.len()

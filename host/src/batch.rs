@@ -43,6 +43,7 @@ use planning::{batch, is_out_of_time};
 pub use shadow::SHARE as SHADOW_SHARE;
 use shadow::{Comparison, Shadow};
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -300,14 +301,20 @@ impl Processor {
         delivery: &Delivery,
         progress: &mut Progress,
     ) -> Result<Vec<ItemFailure>, BatchError> {
-        // Reading the event here takes a pass over all of it, so only where something went wrong.
-        let text = || String::from_utf8_lossy(event);
-        if !progress.quarantined.is_empty() {
-            self.quarantine(&Records::of(&text()), progress).await;
-        }
         // Where the component says why it counts none of it, nothing is refused as a duplicate.
-        if progress.behind.is_all() && progress.counters.duplicates > 0 {
-            self.warn_of_stream(&Records::of(&text()), delivery);
+        let is_behind = progress.behind.is_all() && progress.counters.duplicates > 0;
+        let is_clean = progress.quarantined.is_empty() && progress.failing.is_empty() && !is_behind;
+        // Reading the event here takes a pass over all of it, so only where something went wrong.
+        let text = match is_clean {
+            true => Cow::Borrowed(""),
+            false => String::from_utf8_lossy(event),
+        };
+        let records = Records::of(&text);
+        if !progress.quarantined.is_empty() {
+            self.quarantine(&records, progress).await;
+        }
+        if is_behind {
+            self.warn_of_stream(&records, delivery);
         }
         if let Some(error) = self.table.take() {
             progress.faults.note(error.remedy(), &error);
@@ -316,7 +323,7 @@ impl Processor {
         let Some(record) = progress.failing.first() else {
             return Ok(Vec::new());
         };
-        let identifier = Records::of(&text())
+        let identifier = records
             .sequence_number(*record)
             .ok_or(BatchError::Unreportable { record: *record })?;
         Ok(vec![ItemFailure {

@@ -42,7 +42,7 @@ use crate::worker::{self, WorkerError, WorkerOptions};
 const TABLE: &str = "rate-limits";
 
 /// The bucket that the demo creates.
-pub const BUCKET: &str = "rate-limits-archive";
+const BUCKET: &str = "rate-limits-archive";
 
 /// How long a batch waits for more records. Shorter than the default: someone is watching.
 const BATCH_WINDOW: Duration = Duration::from_secs(2);

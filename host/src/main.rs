@@ -545,7 +545,7 @@ async fn run_worker(worker: Worker, out: &mut dyn Write) -> anyhow::Result<ExitC
 
 #[cfg(feature = "local")]
 async fn run_demo(demo: Demo, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let mut settings = demo.settings.with_bucket(weir::demo::BUCKET).validate()?;
+    let mut settings = demo.settings.validate()?;
     // A line for every batch would hide the report; whoever asks for another level gets it.
     let level = if settings.log_level == Level::Info {
         Level::Warning

@@ -312,14 +312,6 @@ pub enum BadSetting {
 }
 
 impl Arguments {
-    /// The same with a bucket for what needs one, where none is named.
-    pub fn with_bucket(mut self, name: &str) -> Self {
-        if given(&self.archive_bucket_name).is_none() {
-            self.archive_bucket_name = Some(name.into());
-        }
-        self
-    }
-
     /// Checks every setting.
     ///
     /// # Errors
@@ -790,24 +782,8 @@ mod tests {
             arguments.archive_bucket_name = blank.map(str::to_owned);
             assert_eq!(arguments.validate().unwrap_err(), BadSetting::NoBucket);
         }
-        assert!(
-            arguments
-                .with_bucket("archive")
-                .validate()
-                .unwrap()
-                .logic
-                .archive
-        );
-    }
-
-    #[test]
-    fn a_bucket_of_ones_own_is_not_taken_where_another_is_named() {
-        let arguments = Arguments {
-            archive_bucket_name: Some("named".into()),
-            ..Arguments::default()
-        };
-        let settings = arguments.with_bucket("own").validate().unwrap();
-        assert_eq!(settings.bucket.as_deref(), Some("named"));
+        arguments.archive_bucket_name = Some("archive".into());
+        assert!(arguments.validate().unwrap().logic.archive);
     }
 
     #[test]

@@ -231,7 +231,7 @@ pub enum WorkerError {
 /// do not name theirs.
 ///
 /// # Errors
-/// [`WorkerError`]. Throttling and passing failures of the stream are no errors: the worker warns and tries again.
+/// [`WorkerError`]. Throttling and transient failures of the stream are no errors: the worker warns and tries again.
 pub async fn run(
     streams: &Client,
     stream_arn: &str,

@@ -140,6 +140,14 @@ impl Program {
 }
 
 impl Ended {
+    /// What it printed, as JSON line by line.
+    pub fn json_lines(&self) -> Vec<Value> {
+        let lines = self.out.lines().map(serde_json::from_str);
+        lines
+            .map(|line| line.unwrap_or_else(|error| panic!("{error}: {self:?}")))
+            .collect()
+    }
+
     /// What it printed, as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))

@@ -324,11 +324,7 @@ async fn replay_prints_json_one_line_for_each_event() {
     let arguments = ["replay", one, two, "--now", &now, "--json"];
     let first = weir(arguments).run().await;
     assert_eq!(first.code, 0, "{first:?}");
-    let plans: Vec<Value> = first
-        .out
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let plans = first.json_lines();
     let records: Vec<_> = plans.iter().map(|plan| &plan["tally"]["records"]).collect();
     assert_eq!(records, [&json!(1), &json!(2)]);
     let second = weir(arguments).run().await;

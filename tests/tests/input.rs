@@ -101,11 +101,7 @@ async fn records_in_any_form_are_planned_as_their_event_is() {
     );
     let ended = weir(arguments).run().await;
     assert_eq!(ended.code, 0, "{ended:?}");
-    let plans: Vec<Value> = ended
-        .out
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let plans = ended.json_lines();
     assert_eq!(plans[0]["tally"]["records"], 2);
     assert_eq!(plans.len(), forms.len());
     for ((name, _), plan) in forms.iter().zip(&plans) {

@@ -95,6 +95,11 @@ impl Call {
 }
 
 impl Watch {
+    /// The write or read, by the name of its call in the service's API.
+    pub(super) fn operation(&self) -> &'static str {
+        self.operation
+    }
+
     /// What follows the attempts of the next call, whose errors are of type `E`.
     pub(super) fn attempts<E>(&self) -> Attempts<E> {
         *self.call() = Call::new();

@@ -3,6 +3,8 @@
 //! Only what a service says in so many words of an item or a value is permanent: what is given up wrongly is lost, what
 //! is delivered again wrongly is only late.
 
+use Kind::{Permanent, Setup, Transient, Undecided};
+use Remedy::{Bucket, Clock, Credentials, Encryption, Keys, Quota, Request, Rights, Table};
 use std::fmt;
 
 /// What follows from a failure.
@@ -70,9 +72,6 @@ impl fmt::Display for Remedy {
         })
     }
 }
-
-use Kind::{Permanent, Setup, Transient, Undecided};
-use Remedy::{Bucket, Clock, Credentials, Encryption, Keys, Quota, Request, Rights, Table};
 
 /// Kinds by the error's code, without `Exception` or `Error` at its end, in small letters.
 const CODES: [(&str, Kind); 45] = [
@@ -158,7 +157,7 @@ const INVALID: [(&str, Kind); 25] = [
 
 impl Kind {
     /// What follows from a service's answer.
-    pub(super) fn of(code: &str, message: &str, status: u16) -> Self {
+    pub(crate) fn of(code: &str, message: &str, status: u16) -> Self {
         let (code, message) = (code.to_ascii_lowercase(), message.to_ascii_lowercase());
         let code = code.trim_end_matches("exception").trim_end_matches("error");
         if status >= 500 || code.contains("throttl") {

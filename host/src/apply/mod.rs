@@ -217,30 +217,33 @@ impl Target {
         on_conflict: OnConflict,
         watch: &Watch,
     ) -> Result<Outcome, Failure> {
-        let item = match on_conflict {
-            OnConflict::Skip => shown.map(item::stored),
-            OnConflict::RePlan => {
-                let item = self.shown_or_read(&key, shown, watch).await?;
-                if item.is_none() && holds_of_nothing(conditions) {
-                    return Err(Failure::vanished("UpdateItem"));
-                }
-                item
-            }
+        let stored = match on_conflict {
+            OnConflict::Skip => StoredItem {
+                key,
+                item: shown.map(item::stored),
+            },
+            OnConflict::RePlan => self.shown_or_read(key, conditions, shown, watch).await?,
         };
         Ok(Outcome::Conflicted {
-            stored: vec![StoredItem { key, item }],
+            stored: vec![stored],
         })
     }
 
+    /// The item of which the conditions do not hold: as the answer shows it, else as it is read.
     async fn shown_or_read(
         &self,
-        key: &Key,
+        key: Key,
+        conditions: &[Condition],
         shown: Option<&item::Item>,
         watch: &Watch,
-    ) -> Result<Option<Vec<Attribute>>, Failure> {
-        match shown.filter(|item| !item.is_empty()) {
-            Some(item) => Ok(Some(item::stored(item))),
-            None => self.get(key, watch).await,
+    ) -> Result<StoredItem, Failure> {
+        let item = match shown.filter(|item| !item.is_empty()) {
+            Some(item) => Some(item::stored(item)),
+            None => self.get(&key, watch).await?,
+        };
+        if item.is_none() && holds_of_nothing(conditions) {
+            return Err(Failure::vanished(watch.operation()));
         }
+        Ok(StoredItem { key, item })
     }
 }

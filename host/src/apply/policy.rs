@@ -20,7 +20,7 @@ mod usage;
 
 use crate::contract::{Batch, Operation, Plan, Purpose, Settings, Write};
 use key::Place;
-use std::collections::HashSet;
+use std::{collections::HashSet, fmt};
 
 pub use extent::{MOST_READS, MOST_WRITES};
 pub use log::{LARGEST_LINE, LARGEST_LOG, MOST_FIELDS};
@@ -126,8 +126,13 @@ fn check_write(write: &Write, context: &Context<'_>) -> Result<(), Breach> {
 /// Whether a part of a plan is allowed, and what is wrong with it.
 type Checked = Result<(), String>;
 
-fn require(holds: bool, problem: impl Into<String>) -> Checked {
-    if holds { Ok(()) } else { Err(problem.into()) }
+/// The problem is put into words only where there is one: most of what is looked at is right.
+fn require(holds: bool, problem: impl fmt::Display) -> Checked {
+    if holds {
+        Ok(())
+    } else {
+        Err(problem.to_string())
+    }
 }
 
 /// As much of a component's text as belongs into a message.

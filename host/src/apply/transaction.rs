@@ -1,12 +1,7 @@
 //! Writes that are made together or not at all.
 
-use super::{
-    Failure, Kind, Outcome, Target,
-    effort::Watch,
-    expression::Expression,
-    item::{self, holds_of_nothing},
-};
-use crate::contract::{Action, Condition, Key, StoredItem};
+use super::{Failure, Kind, Outcome, Target, effort::Watch, expression::Expression, item};
+use crate::contract::{Action, Condition, Key};
 use aws_sdk_dynamodb::{
     error::BuildError,
     operation::transact_write_items::TransactWriteItemsError,
@@ -53,11 +48,8 @@ impl Target {
         let mut stored = Vec::new();
         for ((key, conditions), reason) in tested.into_iter().zip(reasons) {
             if let (Some(key), true) = (key, is_conflict(reason)) {
-                let item = self.shown_or_read(&key, reason.item(), watch).await?;
-                if item.is_none() && holds_of_nothing(&conditions) {
-                    return Err(Failure::vanished(OPERATION));
-                }
-                stored.push(StoredItem { key, item });
+                let item = reason.item();
+                stored.push(self.shown_or_read(key, &conditions, item, watch).await?);
             }
         }
         Ok(Outcome::Conflicted { stored })

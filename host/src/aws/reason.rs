@@ -3,7 +3,7 @@
 //! Never the answer's body, which shows customers' values, and nothing twice.
 
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_dynamodb::error::{ConnectorError, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use std::{error::Error, iter};
 
 /// What to do where there are no credentials.
@@ -20,7 +20,6 @@ where
     match error {
         SdkError::ServiceError(answer) => answered(answer.err(), answer.raw().status().as_u16()),
         SdkError::ResponseError(answer) => unreadable(answer.raw().status().as_u16()),
-        SdkError::DispatchFailure(failure) => unreached(failure.as_connector_error()),
         other => underneath(other),
     }
 }
@@ -39,14 +38,6 @@ pub(crate) fn answered(error: &impl ProvideErrorMetadata, status: u16) -> String
 /// An answer that is not the service's.
 pub(crate) fn unreadable(status: u16) -> String {
     format!("the answer, of HTTP status {status}, is not one of this service")
-}
-
-/// No answer.
-pub(crate) fn unreached(error: Option<&ConnectorError>) -> String {
-    error.map_or_else(
-        || "the service cannot be reached".into(),
-        |error| underneath(error),
-    )
 }
 
 /// The cause of a failure that lies deepest and still says something.

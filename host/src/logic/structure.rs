@@ -16,8 +16,9 @@ const MOST_LOCALS: u64 = 10_000;
 /// The most local variables of all functions.
 const MOST_LOCALS_IN_ALL: u64 = 1_000_000;
 
-/// Passes if a component imports nothing that it may not, exports the contract and can be compiled at a reasonable cost; else says what stands against
-/// it. What cannot be read passes: the engine has the better words for it, before it compiles anything.
+/// Passes if a component imports nothing that it may not, exports the contract and can be compiled at a reasonable cost;
+/// else says what stands against it. What cannot be read passes: the engine has the better words for it, before it
+/// compiles anything.
 pub(super) fn check(component: &[u8]) -> Result<(), String> {
     let mut contents = Contents::default();
     for payload in Parser::new(0).parse_all(component) {

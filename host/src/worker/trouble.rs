@@ -3,7 +3,7 @@
 use aws_sdk_dynamodbstreams::error::{ProvideErrorMetadata, SdkError};
 
 use super::wire::WireError;
-use crate::aws;
+use crate::{apply::Kind, aws};
 
 /// How often in a row a call may be refused before the worker ends. One refusal can be a slip of the service.
 pub(super) const REFUSALS: u32 = 4;
@@ -72,45 +72,25 @@ where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
     fn from(error: SdkError<E>) -> Self {
-        let cause = match error.code() {
-            Some(code) => of_code(code, &error),
+        let cause = match (error.code(), &error) {
+            (Some("ExpiredIteratorException"), _) => Cause::Expired,
+            (Some("TrimmedDataAccessException"), _) => Cause::Trimmed,
+            (Some("ResourceNotFoundException"), _) => Cause::Gone,
+            (Some("ValidationException"), _) => Cause::Invalid,
+            (Some(code), SdkError::ServiceError(answer)) => {
+                let message = error.message().unwrap_or_default();
+                match Kind::of(code, message, answer.raw().status().as_u16()) {
+                    Kind::Transient => Cause::Transient,
+                    Kind::Setup(_) | Kind::Permanent | Kind::Undecided => Cause::Refused,
+                }
+            }
+            (None, SdkError::ConstructionFailure(_)) => Cause::Refused,
             // The network, or an answer that is none of the service: HTML of a proxy, half a JSON.
-            None => match error {
-                SdkError::ConstructionFailure(_) => Cause::Refused,
-                _ => Cause::Transient,
-            },
+            _ => Cause::Transient,
         };
         Self {
             cause,
             reason: aws::reason(&error),
         }
-    }
-}
-
-fn of_code<E>(code: &str, error: &SdkError<E>) -> Cause {
-    match code {
-        "ExpiredIteratorException" => Cause::Expired,
-        "TrimmedDataAccessException" => Cause::Trimmed,
-        "ResourceNotFoundException" => Cause::Gone,
-        "ValidationException" => Cause::Invalid,
-        "InternalFailure"
-        | "InternalServerError"
-        | "LimitExceededException"
-        | "ProvisionedThroughputExceededException"
-        | "RequestLimitExceeded"
-        | "RequestTimeout"
-        | "RequestTimeoutException"
-        | "ServiceUnavailable"
-        | "SlowDown"
-        | "ThrottledException"
-        | "Throttling"
-        | "ThrottlingException"
-        | "TooManyRequestsException" => Cause::Transient,
-        _ => match error {
-            SdkError::ServiceError(answer) if answer.raw().status().is_client_error() => {
-                Cause::Refused
-            }
-            _ => Cause::Transient,
-        },
     }
 }

@@ -97,7 +97,7 @@ fn check_records(plan: &Plan, context: &Context<'_>) -> Result<(), Breach> {
 pub(super) fn check_write(write: &Write, context: &Context<'_>) -> Checked {
     require(
         write.id.len() <= LONGEST_ID,
-        format!("its id is longer than {LONGEST_ID} bytes"),
+        format_args!("its id is longer than {LONGEST_ID} bytes"),
     )?;
     require(
         write.records.is_sorted_by(|one, next| one < next),
@@ -121,7 +121,7 @@ pub(super) fn check_write(write: &Write, context: &Context<'_>) -> Checked {
     };
     require(
         write.updates as usize <= most,
-        format!(
+        format_args!(
             "it says it stands for {} updates; its records can have brought about {most}",
             write.updates
         ),
@@ -150,13 +150,13 @@ fn check_writes(plan: &Plan, records: usize, context: &Context<'_>) -> Checked {
         let most = records.saturating_mul(most);
         require(
             count <= most,
-            format!("its {purpose} writes account for {count} records; {most} are possible"),
+            format_args!("its {purpose} writes account for {count} records; {most} are possible"),
         )?;
     }
     let most = records.saturating_mul(windows(context).saturating_add(1));
     require(
         plan.reads.len() <= most,
-        format!(
+        format_args!(
             "it asks for {} items; {most} are possible",
             plan.reads.len()
         ),
@@ -180,7 +180,7 @@ fn check_tally(plan: &Plan, records: usize, context: &Context<'_>) -> Checked {
             && tally.events as usize <= records
             && tally.duplicates as usize <= most
             && updates <= most,
-        format!(
+        format_args!(
             "it counts {deltas} deltas, {} duplicates, {} events and {updates} updates, which its batch cannot have",
             tally.duplicates, tally.events
         ),
@@ -191,12 +191,12 @@ fn check_rejects(plan: &Plan, records: usize) -> Checked {
     let most = most_lines(records);
     require(
         plan.rejects.len() <= most,
-        format!("it has {} rejects; at most {most} are", plan.rejects.len()),
+        format_args!("it has {} rejects; at most {most} are", plan.rejects.len()),
     )?;
     require(
         plan.rejects
             .iter()
             .all(|reject| reject.reason.len() <= LONGEST_REASON),
-        format!("its reason to reject a record is longer than {LONGEST_REASON} bytes"),
+        format_args!("its reason to reject a record is longer than {LONGEST_REASON} bytes"),
     )
 }

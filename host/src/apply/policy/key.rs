@@ -11,7 +11,9 @@ const LONGEST_SK: usize = 1024;
 pub(super) fn check_length(key: &Key) -> Checked {
     require(
         key.pk.len() <= LONGEST_PK && key.sk.len() <= LONGEST_SK,
-        format!("its key is longer than {LONGEST_PK} bytes of PK and {LONGEST_SK} bytes of SK"),
+        format_args!(
+            "its key is longer than {LONGEST_PK} bytes of PK and {LONGEST_SK} bytes of SK"
+        ),
     )
 }
 

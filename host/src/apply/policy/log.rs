@@ -56,7 +56,7 @@ fn check_count(plan: &Plan, context: &Context<'_>) -> Checked {
     let count = own(plan).count();
     require(
         count <= most,
-        format!("it has {count} lines beside those of writes; at most {most} are"),
+        format_args!("it has {count} lines beside those of writes; at most {most} are"),
     )?;
     plan.writes.iter().try_for_each(|write| {
         let most = MOST_OF_A_WRITE.saturating_add(write.updates as usize);
@@ -68,7 +68,7 @@ fn check_count(plan: &Plan, context: &Context<'_>) -> Checked {
         let count: usize = lines.iter().map(|lines| lines.len()).sum();
         require(
             count <= most,
-            format!("it has {count} lines of one write; at most {most} are"),
+            format_args!("it has {count} lines of one write; at most {most} are"),
         )
     })
 }
@@ -93,7 +93,7 @@ fn check_size(plan: &Plan, context: &Context<'_>) -> Checked {
     let most = usual.saturating_mul(A_LINE).saturating_add(LARGEST_LOG);
     require(
         size <= most,
-        format!("it has {size} bytes; at most {most} are"),
+        format_args!("it has {size} bytes; at most {most} are"),
     )
 }
 
@@ -107,19 +107,19 @@ fn check_line(line: &Entry) -> Result<(), Breach> {
 fn check_fields(line: &Entry) -> Checked {
     require(
         line.fields.len() <= MOST_FIELDS,
-        format!("it has more than {MOST_FIELDS} fields"),
+        format_args!("it has more than {MOST_FIELDS} fields"),
     )?;
     let mut names = HashSet::new();
     for field in &line.fields {
         require(names.insert(field.name.as_str()), "it has a field twice")?;
         require(
             !RESERVED.contains(&field.name.as_str()),
-            format!("its field `{}` is the host's", field.name),
+            format_args!("its field `{}` is the host's", field.name),
         )?;
     }
     require(
         size_of(line) <= LARGEST_LINE,
-        format!("it is larger than {LARGEST_LINE} bytes"),
+        format_args!("it is larger than {LARGEST_LINE} bytes"),
     )
 }
 

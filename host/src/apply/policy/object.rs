@@ -19,11 +19,11 @@ const LONGEST_TYPE: usize = 255;
 pub(super) fn check(object: &PutObject) -> Checked {
     require(
         object.key.starts_with(FOLDER) && !object.key.contains("/../"),
-        format!("its key does not begin with {FOLDER}"),
+        format_args!("its key does not begin with {FOLDER}"),
     )?;
     require(
         object.key.len() <= LONGEST_OBJECT_KEY,
-        format!("its key is longer than {LONGEST_OBJECT_KEY} bytes"),
+        format_args!("its key is longer than {LONGEST_OBJECT_KEY} bytes"),
     )?;
     require(
         object.key.split('/').all(is_part),
@@ -31,11 +31,11 @@ pub(super) fn check(object: &PutObject) -> Checked {
     )?;
     require(
         object.body.len() <= LARGEST_OBJECT,
-        format!("it is larger than {LARGEST_OBJECT} bytes"),
+        format_args!("it is larger than {LARGEST_OBJECT} bytes"),
     )?;
     require(
         object.content_type.len() <= LONGEST_TYPE && is_sendable(&object.content_type),
-        format!("its content type is no printable ASCII of at most {LONGEST_TYPE} bytes"),
+        format_args!("its content type is no printable ASCII of at most {LONGEST_TYPE} bytes"),
     )?;
     check_metadata(&object.metadata)
 }
@@ -60,7 +60,7 @@ fn check_metadata(metadata: &[(String, String)]) -> Checked {
         .sum();
     require(
         size <= LARGEST_METADATA,
-        format!("its metadata is larger than {LARGEST_METADATA} bytes"),
+        format_args!("its metadata is larger than {LARGEST_METADATA} bytes"),
     )?;
     require(
         metadata.iter().all(|(name, value)| {

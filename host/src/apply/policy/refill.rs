@@ -17,7 +17,10 @@ pub(super) fn check(write: &UpdateItem, context: &Context<'_>) -> Checked {
             }
             _ => false,
         };
-        require(is_allowed, format!("it may not change `{attribute}` so"))?;
+        require(
+            is_allowed,
+            format_args!("it may not change `{attribute}` so"),
+        )?;
     }
     let mut tested = write
         .conditions
@@ -43,7 +46,7 @@ pub(super) fn check(write: &UpdateItem, context: &Context<'_>) -> Checked {
     require(
         set.zip(before)
             .is_some_and(|(set, before)| before <= set && set <= latest),
-        format!("it does not set rf to a time from that it tests to {latest}"),
+        format_args!("it does not set rf to a time from that it tests to {latest}"),
     )
 }
 

@@ -78,7 +78,7 @@ pub(super) fn check_bump(write: &UpdateItem, context: &Context<'_>) -> Checked {
     let most = settings.max_shard_count;
     require(
         !settings.corrections.contains(Corrections::SHARD_PRESSURE) || count <= i128::from(most),
-        format!("a bucket has at most {most} shards"),
+        format_args!("a bucket has at most {most} shards"),
     )
 }
 
@@ -115,7 +115,7 @@ fn check_place(shard: Shard<'_>, count: i128, context: &Context<'_>) -> Checked 
     let most = MOST_SHARDS.max(context.settings.max_shard_count);
     require(
         i128::from(shard.number) < count && count <= i128::from(most),
-        format!("its shard_count is not above the shard's number, or above {most}"),
+        format_args!("its shard_count is not above the shard's number, or above {most}"),
     )
 }
 
@@ -135,7 +135,7 @@ pub(super) fn check_new(put: &PutItem, context: &Context<'_>) -> Checked {
         .sum();
     require(
         put.item.len() <= MOST_ATTRIBUTES && size <= LARGEST_ITEM,
-        format!("it is larger than {LARGEST_ITEM} bytes or {MOST_ATTRIBUTES} attributes"),
+        format_args!("it is larger than {LARGEST_ITEM} bytes or {MOST_ATTRIBUTES} attributes"),
     )?;
     check_conditions(&put.conditions)?;
     let is_new =
@@ -158,7 +158,7 @@ pub(super) fn check_new(put: &PutItem, context: &Context<'_>) -> Checked {
         check_name(name)?;
         require(
             follows(name, &attribute.value, &bucket),
-            format!("its `{name}` does not follow from its key"),
+            format_args!("its `{name}` does not follow from its key"),
         )?;
         if name == "shard_count" {
             count = number(&attribute.value);

@@ -25,7 +25,7 @@ pub(super) fn check(update: &UpdateItem) -> Checked {
     key::check_length(key)?;
     require(
         !assignments.is_empty() && assignments.len() + conditions.len() <= MOST_CHANGES,
-        format!("it has no assignment, or more than {MOST_CHANGES} attributes"),
+        format_args!("it has no assignment, or more than {MOST_CHANGES} attributes"),
     )?;
     let changed = assignments
         .iter()
@@ -36,7 +36,7 @@ pub(super) fn check(update: &UpdateItem) -> Checked {
         .sum();
     require(
         size <= LARGEST_UPDATE,
-        format!("it is larger than {LARGEST_UPDATE} bytes"),
+        format_args!("it is larger than {LARGEST_UPDATE} bytes"),
     )?;
     for (name, value) in changed {
         check_attribute(name, value)?;
@@ -55,7 +55,7 @@ pub(super) fn check(update: &UpdateItem) -> Checked {
 pub(super) fn check_conditions(conditions: &[Condition]) -> Checked {
     require(
         conditions.len() <= MOST_CHANGES,
-        format!("it has more than {MOST_CHANGES} conditions"),
+        format_args!("it has more than {MOST_CHANGES} conditions"),
     )?;
     conditions
         .iter()
@@ -75,7 +75,7 @@ fn check_attribute(name: &str, value: Option<&str>) -> Checked {
     check_name(name)?;
     require(
         value.is_none_or(|value| value.len() <= LONGEST_TEXT),
-        format!("its value of `{name}` is longer than {LONGEST_TEXT} bytes"),
+        format_args!("its value of `{name}` is longer than {LONGEST_TEXT} bytes"),
     )
 }
 
@@ -83,7 +83,7 @@ fn check_attribute(name: &str, value: Option<&str>) -> Checked {
 pub(super) fn check_name(name: &str) -> Checked {
     require(
         (1..=LONGEST_NAME).contains(&name.len()),
-        format!("it has an attribute whose name is not of 1 to {LONGEST_NAME} bytes"),
+        format_args!("it has an attribute whose name is not of 1 to {LONGEST_NAME} bytes"),
     )
 }
 

@@ -43,7 +43,7 @@ pub(super) fn check(write: &UpdateItem, context: &Context<'_>) -> Checked {
         let name = attribute.as_str();
         require(
             is_allowed(name, change),
-            format!("it may not change `{name}` so"),
+            format_args!("it may not change `{name}` so"),
         )?;
         check_value(name, change, &snapshot, context)?;
     }
@@ -83,13 +83,13 @@ fn check_value(
     match change {
         Change::Add(number) => require(
             integer(number).is_some(),
-            format!("it adds to `{name}` what is no integer of at most 38 digits"),
+            format_args!("it adds to `{name}` what is no integer of at most 38 digits"),
         ),
         Change::SetIfAbsent(AttributeValue::Number(ttl)) => check_ttl(ttl, context),
         Change::Set(AttributeValue::Text(text))
         | Change::SetIfAbsent(AttributeValue::Text(text)) => require(
             is_watermark(name) || follows(name, text, snapshot),
-            format!("its `{name}` does not follow from its key"),
+            format_args!("its `{name}` does not follow from its key"),
         ),
         _ => Ok(()),
     }
@@ -127,7 +127,7 @@ fn check_ttl(ttl: &str, context: &Context<'_>) -> Checked {
     let last = i128::from(now.saturating_add(days.saturating_mul(DAY)));
     require(
         integer(ttl).is_some_and(|ttl| (first..=last).contains(&ttl)),
-        format!("its `ttl` is not between {first} and {last}"),
+        format_args!("its `ttl` is not between {first} and {last}"),
     )
 }
 
@@ -183,10 +183,12 @@ fn check_move(watermark: &str, from: &str, to: &str) -> Checked {
     };
     require(
         is_one(from) && is_one(to),
-        format!("its watermark `{watermark}` is not of 1 to {LONGEST_WATERMARK} digits of base 64"),
+        format_args!(
+            "its watermark `{watermark}` is not of 1 to {LONGEST_WATERMARK} digits of base 64"
+        ),
     )?;
     require(
         from <= to,
-        format!("it moves the watermark `{watermark}` back"),
+        format_args!("it moves the watermark `{watermark}` back"),
     )
 }
