@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 use weir::{
+    component::LogicError,
     contract::{
         Attribute, AttributeValue, Batch, Change, Corrections, Key, Level, Operation, Plan,
         Purpose, Settings, StoredItem, Window,
     },
-    logic::LogicError,
     replay,
 };
 use weir_tests::{built, hosts::Host, runner, skip, vectors};
