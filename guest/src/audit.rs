@@ -5,12 +5,13 @@
 //! ASCII only (rules: "Archive").
 
 use crate::{
-    Batch, Compression, Corrections, Entry, Fact, Field, FieldValue, Level, OnConflict, Operation,
-    Purpose, PutObject, Scope, Settings, Write,
+    Batch, Entry, Fact, Field, FieldValue, Level, OnConflict, Operation, Purpose, PutObject, Scope,
+    Write,
     decimal::EpochMs,
     event::{AUDIT_FIELDS, Action, Audit, Element, Record, string},
     key::Key,
     plan::{Draft, count, number, text},
+    settings::{Correction, Settings},
     surrogate, timestamp, window,
 };
 use alloc::{
@@ -47,7 +48,7 @@ pub fn plan<'a>(
     settings: &Settings,
     draft: &mut Draft,
 ) {
-    let is_daily = settings.corrections.contains(Corrections::DAILY_ARCHIVE);
+    let is_daily = settings.corrects(Correction::DailyArchive);
     let mut events = Vec::new();
     for (index, element) in (0..).zip(elements) {
         let Element::Record(record) = element else {
@@ -214,23 +215,21 @@ fn store(day: NaiveDate, name: &str, events: &[Event<'_>], draft: &mut Draft) {
         .into(),
         false,
     );
-    let when_failed = entry(Level::Error, "Error writing to S3", place.into(), true);
+    let position = draft.position();
     draft.plan.writes.push(Write {
-        id: format!("archive {key}"),
         purpose: Purpose::Archive,
         operation: Operation::PutObject(PutObject {
             key,
             content_type: "application/x-ndjson".into(),
-            compression: Compression::Gzip,
-            metadata: Vec::new(),
             body: body.into_bytes(),
         }),
         records: events.iter().map(|event| event.index).collect(),
         updates: count(events.len()),
+        windows: Vec::new(),
+        position,
         on_conflict: OnConflict::Skip,
         when_applied,
         when_conflicted: Vec::new(),
-        when_failed,
     });
 }
 

@@ -1,11 +1,11 @@
 //! One stream record → what changed in one bucket.
 
 use crate::{
-    Corrections,
     creation::Created,
     decimal::{EpochMs, MilliTokens, NotAnInteger, integer},
     event::{Action, Field, Image, Limit, Record},
     key::{BucketKey, Key},
+    settings::{Correction, Settings},
     surrogate,
     watermark::Watermark,
 };
@@ -84,7 +84,7 @@ impl<'a> Change<'a> {
         index: u32,
         record: &'a Record<'_>,
         now: u64,
-        corrections: Corrections,
+        settings: &Settings,
     ) -> Result<Option<Self>, String> {
         if let Some(problem) = record.malformed {
             return Err(problem.into());
@@ -131,7 +131,7 @@ impl<'a> Change<'a> {
         if new.shard_count.is_some() {
             change.old_shard_count = optional(old.and_then(|old| old.shard_count.as_deref()))?;
         }
-        let starts_from_zero = corrections.contains(Corrections::FIRST_CONSUMPTION)
+        let starts_from_zero = settings.corrects(Correction::FirstConsumption)
             && (record.action == Action::Insert || old.is_some_and(|old| old.pk.is_some()));
         for (name, limit) in counted(new) {
             let old = old.and_then(|old| old.limits.get(name));

@@ -12,12 +12,12 @@
 //! Every rule is written down in the project's `docs/rules.md`; the contract is `wit/aggregator.wit`.
 //!
 //! ```
-//! use weir_logic::{plan, Batch, Ceiling, Corrections, Level, Settings, Window};
+//! use weir_logic::{plan, Batch, Level, Settings};
 //!
 //! let batch = Batch { event: br#"{"Records":[]}"#.to_vec(), now: 0, request_id: "r".into(), known: vec![] };
 //! let settings = Settings {
-//!     windows: vec![Window::Hourly], snapshot_ttl_days: 90, archive: true, corrections: Corrections::all(),
-//!     ceiling: Ceiling::Capacity, max_shard_count: 32, level: Level::Info,
+//!     windows: vec!["hourly".into()], snapshot_ttl_days: 90, archive: true,
+//!     corrections: vec!["event-time".into()], options: vec![], level: Level::Info,
 //! };
 //! assert!(plan(&batch, &settings).unwrap().writes.is_empty());
 //! ```
@@ -44,6 +44,7 @@ mod event;
 mod key;
 mod plan;
 mod refill;
+mod settings;
 mod shard;
 mod source;
 mod standing;
@@ -76,12 +77,13 @@ pub mod contract {
 }
 
 pub use contract::exports::weir::aggregator::logic::{
-    Action, Assignment, Attribute, AttributeValue, Batch, BatchPlan as Plan, Ceiling, Change,
-    Check, Compression, Condition, Corrections, Description, Entry, Fact, Field, FieldValue,
-    GroupEntry, Key, Level, OnConflict, Operation, PlanError, Purpose, PutItem, PutObject, Reject,
-    Scope, Settings, StoredItem, Tally, Test, UpdateItem, Window, Write,
+    Action, Allowed, Assignment, Attribute, AttributeValue, Batch, BatchPlan as Plan, Bounds,
+    Change, Check, Condition, Description, Entry, Fact, Field, FieldValue, GroupEntry, Key, Level,
+    OnConflict, Operation, OptionDescription, OptionValue, PlanError, Purpose, PutItem, PutObject,
+    Reject, Scope, Settings, StoredItem, Tally, Term, Test, UpdateItem, Write,
 };
-pub use plan::plan;
+pub use plan::{plan, plan_with};
+pub use window::Window;
 
 /// What this component says of itself.
 pub fn describe() -> Description {
@@ -89,6 +91,9 @@ pub fn describe() -> Description {
         name: "weir-logic".into(),
         version: env!("CARGO_PKG_VERSION").into(),
         generations: ["A", "B", "C"].map(Into::into).into(),
+        windows: window::WINDOWS.iter().map(Window::term).collect(),
+        corrections: settings::described_corrections(),
+        options: settings::described_options(),
     }
 }
 

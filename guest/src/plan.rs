@@ -1,10 +1,13 @@
 //! The plan of one batch: the order in which a batch is looked at, and the plan under construction.
 
 use crate::{
-    Batch, Corrections, Entry, Field, FieldValue, Key, Level, Plan, PlanError, Purpose, Reject,
-    Scope, Settings, StoredItem, Tally, audit, bucket, continuity,
+    Batch, Entry, Field, FieldValue, Key, Level, Plan, PlanError, Reject, Scope, StoredItem, Tally,
+    audit, bucket, continuity,
     event::{self, Action, Element, Record, Unreadable},
-    refill, shard, source, usage,
+    refill,
+    settings::{Correction, Settings},
+    shard, source, usage,
+    window::Window,
 };
 use alloc::{borrow::Cow, collections::BTreeMap, format, string::String, vec::Vec};
 
@@ -13,8 +16,20 @@ use alloc::{borrow::Cow, collections::BTreeMap, format, string::String, vec::Vec
 /// # Errors
 /// [`PlanError`]: the event or the settings cannot be used at all. A record that cannot be used is no error
 /// but a [`Reject`] of the plan.
-pub fn plan(batch: &Batch, settings: &Settings) -> Result<Plan, PlanError> {
-    check(settings)?;
+pub fn plan(batch: &Batch, settings: &crate::Settings) -> Result<Plan, PlanError> {
+    plan_with(batch, settings, &[])
+}
+
+/// The same for a component that is built on this crate and knows `further` windows.
+///
+/// # Errors
+/// As of [`plan`].
+pub fn plan_with(
+    batch: &Batch,
+    settings: &crate::Settings,
+    further: &[Window],
+) -> Result<Plan, PlanError> {
+    let settings = &Settings::read(settings, further)?;
     let text = core::str::from_utf8(&batch.event)
         .map_or_else(|_| String::from_utf8_lossy(&batch.event), Cow::Borrowed);
     let elements = match &text {
@@ -32,15 +47,12 @@ pub fn plan(batch: &Batch, settings: &Settings) -> Result<Plan, PlanError> {
     let mut draft = Draft::new(settings.level, count(elements.len()));
     let changes = read(&elements, batch.now, &mut draft, settings);
     // Without the correction INSERT records need not be there, and a bucket made anew looks like a gap.
-    if settings
-        .corrections
-        .contains(Corrections::FIRST_CONSUMPTION)
-    {
+    if settings.corrects(Correction::FirstConsumption) {
         continuity::check(&elements, &changes, &mut draft);
     }
     let deltas = changes.iter().flat_map(bucket::Change::deltas).count();
     draft.plan.tally.deltas = count(deltas);
-    if deltas > 0 || settings.corrections.contains(Corrections::IDLE_BATCHES) {
+    if deltas > 0 || settings.corrects(Correction::IdleBatches) {
         usage::plan(&changes, batch, settings, &mut draft);
         let buckets = refill::buckets(&changes, &mut draft);
         refill::plan(&buckets, batch, settings, &mut draft);
@@ -51,31 +63,6 @@ pub fn plan(batch: &Batch, settings: &Settings) -> Result<Plan, PlanError> {
         audit::plan(&elements, batch, settings, &mut draft);
     }
     Ok(draft.plan)
-}
-
-fn check(settings: &Settings) -> Result<(), PlanError> {
-    let bad = |problem: &str| Err(PlanError::BadSettings(problem.into()));
-    let twice = |(at, window)| {
-        settings
-            .windows
-            .iter()
-            .skip(at)
-            .skip(1)
-            .any(|other| other == window)
-    };
-    match settings {
-        _ if settings.windows.iter().enumerate().any(twice) => {
-            bad("a window is listed twice; its usage would be counted twice")
-        }
-        Settings {
-            snapshot_ttl_days: 0,
-            ..
-        } => bad("snapshots would expire at once: snapshot-ttl-days is 0"),
-        Settings {
-            max_shard_count: 0, ..
-        } => bad("a bucket has at least one shard: max-shard-count is 0"),
-        _ => Ok(()),
-    }
 }
 
 /// The changes of buckets among the records. What cannot be understood is logged and rejected.
@@ -92,15 +79,13 @@ fn read<'a>(
             Element::Record(record) => {
                 let is_relevant = match record.action {
                     Action::Modify => true,
-                    Action::Insert => settings
-                        .corrections
-                        .contains(Corrections::FIRST_CONSUMPTION),
+                    Action::Insert => settings.corrects(Correction::FirstConsumption),
                     Action::Remove | Action::Other => false,
                 };
                 if !is_relevant {
                     continue;
                 }
-                match bucket::Change::parse(index, record, now, settings.corrections) {
+                match bucket::Change::parse(index, record, now, settings) {
                     Ok(None) => continue,
                     Ok(Some(change)) => {
                         for limit in &change.uncounted {
@@ -193,6 +178,7 @@ impl Draft {
             deltas: 0,
             duplicates: 0,
             events: 0,
+            degraded: 0,
         };
         let plan = Plan {
             writes: Vec::new(),
@@ -254,15 +240,11 @@ impl Draft {
         self.plan.log.push(line);
     }
 
-    /// The line for a write that failed; the host adds the reason.
-    pub fn failure<const N: usize>(
-        &mut self,
-        level: Level,
-        scope: Scope,
-        message: &str,
-        fields: [Field; N],
-    ) -> Vec<Entry> {
-        [self.line(level, scope, message.into(), fields.into(), true)].into()
+    /// The next position in the log: a line's, or that of the line which the host makes of a write that fails.
+    pub fn position(&mut self) -> u32 {
+        let position = self.position;
+        self.position = position.saturating_add(1);
+        position
     }
 
     /// A line with the next position.
@@ -274,10 +256,8 @@ impl Draft {
         fields: Vec<Field>,
         is_error: bool,
     ) -> Entry {
-        let position = self.position;
-        self.position = position.saturating_add(1);
         Entry {
-            position,
+            position: self.position(),
             level,
             scope,
             message,
@@ -315,18 +295,4 @@ impl Draft {
         let duplicates = &mut self.plan.tally.duplicates;
         *duplicates = duplicates.saturating_add(count(updates));
     }
-}
-
-/// A write's id: its purpose and what it is made to. One bucket shard adds to a snapshot once, so that its
-/// watermark attribute completes the name of a usage write.
-pub fn id(purpose: Purpose, key: &Key, part: &str) -> String {
-    let purpose = match purpose {
-        Purpose::Usage => "usage",
-        Purpose::Refill => "refill",
-        Purpose::ShardBump => "shard-bump",
-        Purpose::ShardPropagation => "shard-propagation",
-        Purpose::Archive => "archive",
-        Purpose::Quarantine => "quarantine",
-    };
-    format!("{purpose} {} {} {part}", key.pk, key.sk)
 }

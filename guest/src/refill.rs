@@ -4,13 +4,14 @@
 //! or this program before the client has to. All arithmetic is exact (rules: "Refill").
 
 use crate::{
-    Assignment, AttributeValue, Batch, Ceiling, Change as Assigned, Condition, Corrections, Level,
-    OnConflict, Operation, Purpose, Scope, Settings, Test, UpdateItem, Write,
+    Assignment, AttributeValue, Batch, Change as Assigned, Condition, Level, OnConflict, Operation,
+    Purpose, Scope, Test, UpdateItem, Write,
     bucket::{Change, LimitChange},
     decimal::{EpochMs, LIMIT, MilliTokens},
     event::Action,
     key::{BucketKey, Form, WRITE_LIMIT},
-    plan::{Draft, id, number},
+    plan::{Draft, count, number},
+    settings::{Correction, RefillCeiling, Settings},
     shard,
 };
 use alloc::{
@@ -91,7 +92,9 @@ pub fn buckets<'a>(changes: &[Change<'a>], draft: &mut Draft) -> Vec<Bucket<'a>>
             bucket.add(change);
         }
     }
-    for bucket in buckets.iter().filter(|bucket| !bucket.is_known) {
+    let unknown = || buckets.iter().filter(|bucket| !bucket.is_known);
+    draft.plan.tally.degraded = count(unknown().count());
+    for bucket in unknown() {
         draft.warn(
             Scope::Processor,
             "Bucket uses a newer schema - usage only",
@@ -159,13 +162,13 @@ impl LimitChange<'_> {
     pub fn fill(&self, form: Form, shards: i128, settings: &Settings) -> Fill {
         let burst = match form {
             Form::Unprefixed => self.burst,
-            Form::Entity | Form::Sharded { .. } => {
-                self.burst.filter(|_| settings.ceiling == Ceiling::Burst)
-            }
+            Form::Entity | Form::Sharded { .. } => self
+                .burst
+                .filter(|_| settings.ceiling == RefillCeiling::Burst),
         };
         let is_whole = self.name == WRITE_LIMIT
             && matches!(form, Form::Sharded { .. })
-            && settings.corrections.contains(Corrections::FULL_REFILL);
+            && settings.corrects(Correction::FullRefill);
         let shards = if is_whole { 1 } else { shards };
         Fill {
             ceiling: burst.unwrap_or(self.capacity).0.div_euclid(shards),
@@ -255,13 +258,13 @@ fn decide<'a>(
     let elapsed = i128::from(batch.now)
         .checked_sub(bucket.last_refill.0)
         .ok_or(Overflow)?;
-    if settings.corrections.contains(Corrections::IDLE_BATCHES) && bucket.is_just_refilled() {
+    if settings.corrects(Correction::IdleBatches) && bucket.is_just_refilled() {
         return Ok(Vec::new());
     }
     let starts_anew =
         |limit: &LimitChange<'_>| elapsed > 0 && shard::starts_anew(bucket, limit, batch, settings);
-    let is_full = settings.corrections.contains(Corrections::FULL_REFILL)
-        || bucket.limits.iter().any(starts_anew);
+    let is_full =
+        settings.corrects(Correction::FullRefill) || bucket.limits.iter().any(starts_anew);
     let mut is_needed = false;
     let mut additions = Vec::new();
     for limit in &bucket.limits {
@@ -313,7 +316,6 @@ fn write(
     let key = bucket.stored_key();
     let refilled = || additions.iter().map(|(limit, _)| (*limit).into()).collect();
     Write {
-        id: id(Purpose::Refill, &key, ""),
         purpose: Purpose::Refill,
         operation: Operation::UpdateItem(UpdateItem {
             key,
@@ -326,6 +328,7 @@ fn write(
         }),
         records: bucket.records.clone(),
         updates: 1,
+        windows: Vec::new(),
         on_conflict: OnConflict::Skip,
         when_applied: draft.entry(Level::Debug, "Bucket refilled", || {
             let [entity, resource] = bucket.key.fields();
@@ -343,11 +346,6 @@ fn write(
             "Refill skipped - concurrent rf update",
             || bucket.key.fields(),
         ),
-        when_failed: draft.failure(
-            Level::Warning,
-            Scope::Processor,
-            "Error refilling bucket",
-            bucket.key.fields(),
-        ),
+        position: draft.position(),
     }
 }

@@ -6,15 +6,15 @@
 //! token from (rules: "Sharding").
 
 use crate::{
-    Assignment, Attribute, AttributeValue, Batch, Change as Assigned, Condition, Corrections,
-    Field, FieldValue, GroupEntry, Level, OnConflict, Operation, Purpose, PutItem, Scope, Settings,
-    Test, UpdateItem, Write,
+    Assignment, Attribute, AttributeValue, Batch, Change as Assigned, Condition, Field, FieldValue,
+    GroupEntry, Level, OnConflict, Operation, Purpose, PutItem, Scope, Test, UpdateItem, Write,
     bucket::{Change, LimitChange},
     decimal::{EpochMs, MilliTokens, integer},
     event::{self, Action},
     key::{BucketKey, Form, WRITE_LIMIT},
-    plan::{Draft, Known, id, number},
+    plan::{Draft, Known, count, number},
     refill::{Bucket, Fill, Overflow},
+    settings::{Correction, Settings},
 };
 use alloc::{
     borrow::Cow,
@@ -79,7 +79,7 @@ struct Doubling {
 
 /// Whether a bucket is under pressure, and what follows.
 fn doubling(bucket: &Bucket<'_>, batch: &Batch, settings: &Settings) -> Option<Doubling> {
-    let is_corrected = settings.corrections.contains(Corrections::SHARD_PRESSURE);
+    let is_corrected = settings.corrects(Correction::ShardPressure);
     // Clients have not yet spread over the shards of a rise that is only now brought to them.
     let is_settling = is_corrected && bucket.has_risen;
     if !bucket.is_known || bucket.key.form != (Form::Sharded { shard: 0 }) || is_settling {
@@ -118,7 +118,7 @@ pub fn starts_anew(
     settings: &Settings,
 ) -> bool {
     if !bucket.key.is_write_limit(writes.name)
-        || !settings.corrections.contains(Corrections::SHARD_PRESSURE)
+        || !settings.corrects(Correction::ShardPressure)
         || writes.capacity.0 <= 0
     {
         return false;
@@ -239,7 +239,6 @@ fn bump(
     }
     let key = bucket.stored_key();
     Write {
-        id: id(Purpose::ShardBump, &key, ""),
         purpose: Purpose::ShardBump,
         operation: Operation::UpdateItem(UpdateItem {
             key,
@@ -252,6 +251,7 @@ fn bump(
         }),
         records: bucket.records.clone(),
         updates: 1,
+        windows: Vec::new(),
         on_conflict: OnConflict::Skip,
         when_applied,
         when_conflicted: draft.entry(
@@ -259,12 +259,7 @@ fn bump(
             "Proactive shard skipped - concurrent bump",
             || bucket.key.fields(),
         ),
-        when_failed: draft.failure(
-            Level::Warning,
-            Scope::Processor,
-            "Error in proactive sharding",
-            bucket.key.fields(),
-        ),
+        position: draft.position(),
     }
 }
 
@@ -365,9 +360,7 @@ fn spread(
     settings: &Settings,
     draft: &mut Draft,
 ) -> Result<(), (u32, String)> {
-    let starts_from_zero = settings
-        .corrections
-        .contains(Corrections::FIRST_CONSUMPTION);
+    let starts_from_zero = settings.corrects(Correction::FirstConsumption);
     let Some(last) = rises.iter().max_by_key(|rise| rise.to) else {
         return Ok(());
     };
@@ -378,7 +371,7 @@ fn spread(
             .map_err(|problem| (rise.record, problem))?;
         templates.insert(rise.record, template);
     }
-    let mut ids = Vec::new();
+    let mut group = Vec::new();
     for shard in 1..u32::try_from(last.to).unwrap_or(0) {
         let created_by = rises
             .iter()
@@ -419,26 +412,18 @@ fn spread(
                 .into(),
             }),
         };
-        let id = id(Purpose::ShardPropagation, &key, "");
-        ids.push(id.clone());
-        let [entity, resource] = bucket.fields();
-        let fields = [entity, resource, number("shard", shard)];
-        let when_failed = draft.failure(
-            Level::Warning,
-            Scope::Processor,
-            "Error propagating shard_count",
-            fields,
-        );
+        group.push(count(draft.plan.writes.len()));
+        let position = draft.position();
         draft.plan.writes.push(Write {
-            id,
             purpose: Purpose::ShardPropagation,
             operation,
             records: records.clone(),
             updates: 1,
+            windows: Vec::new(),
+            position,
             on_conflict: OnConflict::RePlan,
             when_applied: Vec::new(),
             when_conflicted: Vec::new(),
-            when_failed,
         });
     }
     if draft.wants(Level::Info) {
@@ -455,7 +440,10 @@ fn spread(
             fields,
             false,
         );
-        draft.plan.group_log.push(GroupEntry { writes: ids, entry });
+        draft.plan.group_log.push(GroupEntry {
+            writes: group,
+            entry,
+        });
     }
     Ok(())
 }

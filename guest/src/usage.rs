@@ -7,16 +7,17 @@
 //! "Watermarks").
 
 use crate::{
-    Assignment, AttributeValue, Batch, Change as Assigned, Condition, Corrections, Entry, Level,
-    OnConflict, Operation, Purpose, Scope, Settings, Test, UpdateItem, Window, Write,
+    Assignment, AttributeValue, Batch, Change as Assigned, Condition, Entry, Level, OnConflict,
+    Operation, Purpose, Scope, Test, UpdateItem, Write,
     bucket::{Change, LimitChange},
     creation::Created,
     decimal::EpochMs,
     key::BucketKey,
-    plan::{Draft, Known, id, number, text},
+    plan::{Draft, Known, count, number, text},
+    settings::{Correction, Settings},
     standing::{Problem, Standing, Stored},
     watermark::Watermark,
-    window,
+    window::{self, Window},
 };
 use alloc::{
     collections::{BTreeMap, BTreeSet},
@@ -62,7 +63,7 @@ pub fn plan(changes: &[Change<'_>], batch: &Batch, settings: &Settings, draft: &
     let mut snapshots = Snapshots {
         known: Known::new(batch),
         now: batch.now,
-        is_suffixed: settings.corrections.contains(Corrections::WINDOW_SUFFIX),
+        is_suffixed: settings.corrects(Correction::WindowSuffix),
         targets: BTreeMap::new(),
         list: Vec::new(),
     };
@@ -97,13 +98,13 @@ pub fn plan(changes: &[Change<'_>], batch: &Batch, settings: &Settings, draft: &
             _ => {}
         }
         if let Created::Unclear(json) = change.created
-            && settings.corrections.contains(Corrections::EVENT_TIME)
+            && settings.corrects(Correction::EventTime)
             && !has_unclear_time
         {
             has_unclear_time = true;
             warn_of_time(change.record, json, draft);
         }
-        let Some(at) = booked_at(change, settings.corrections) else {
+        let Some(at) = booked_at(change, settings) else {
             let problem = "neither ApproximateCreationDateTime nor rf says when this was consumed";
             draft.error(
                 Scope::Processor,
@@ -141,7 +142,7 @@ pub fn plan(changes: &[Change<'_>], batch: &Batch, settings: &Settings, draft: &
                         draft.error(
                             Scope::Processor,
                             format!("Error updating snapshot: {problem}"),
-                            place(change.key, delta.name, window.name()),
+                            place(change.key, delta.name, window.name),
                         );
                         outside = Some(problem);
                     }
@@ -172,8 +173,8 @@ fn warn_of_time(record: u32, json: &str, draft: &mut Draft) {
 
 /// When a change counts as consumed: when it was written, or (before correction `event-time`) when its bucket
 /// was last refilled, the epoch where that is missing too.
-fn booked_at(change: &Change<'_>, corrections: Corrections) -> Option<EpochMs> {
-    if corrections.contains(Corrections::EVENT_TIME) {
+fn booked_at(change: &Change<'_>, settings: &Settings) -> Option<EpochMs> {
+    if settings.corrects(Correction::EventTime) {
         change.created.time().or(change.last_refill)
     } else {
         Some(change.last_refill.unwrap_or_default())
@@ -237,11 +238,7 @@ impl<'a> Snapshots<'a> {
         start: NaiveDateTime,
         draft: &mut Draft,
     ) {
-        let suffix = if self.is_suffixed {
-            window.suffix()
-        } else {
-            ""
-        };
+        let suffix = if self.is_suffixed { window.suffix } else { "" };
         let next = self.list.len();
         let at = *self
             .targets
@@ -322,8 +319,8 @@ impl<'a> Snapshot<'a> {
             let (first, last) = self.span.unwrap_or((watermark, watermark));
             self.span = Some((first.min(watermark), last.max(watermark)));
         }
-        if !self.windows.contains(&window.name()) {
-            self.windows.push(window.name());
+        if !self.windows.contains(&window.name) {
+            self.windows.push(window.name);
         }
         if self.records.last() != Some(&change.record) {
             self.records.push(change.record);
@@ -331,8 +328,7 @@ impl<'a> Snapshot<'a> {
         self.updates = self.updates.saturating_add(1);
         self.when_applied
             .extend(draft.entry(Level::Debug, "Snapshot updated", || {
-                let [entity, resource, limit, window] =
-                    place(self.bucket, delta.name, window.name());
+                let [entity, resource, limit, window] = place(self.bucket, delta.name, window.name);
                 [
                     entity,
                     resource,
@@ -365,7 +361,7 @@ impl<'a> Snapshot<'a> {
             let fields = [
                 entity,
                 resource,
-                text("window", window.name()),
+                text("window", window.name),
                 text("window_key", self.start.as_str()),
                 text("attribute", self.attribute.as_str()),
             ];
@@ -401,7 +397,7 @@ impl<'a> Snapshot<'a> {
         );
         assign(
             "window",
-            Assigned::SetIfAbsent(string(self.window.name().into())),
+            Assigned::SetIfAbsent(string(self.window.name.into())),
         );
         assign("window_start", Assigned::SetIfAbsent(string(start.clone())));
         assign(
@@ -430,22 +426,12 @@ impl<'a> Snapshot<'a> {
         if let Some((first, last)) = self.span {
             assign(&watermark, Assigned::Set(string(last.to_string())));
             conditions.push(Condition {
-                attribute: watermark.clone(),
+                attribute: watermark,
                 test: Test::AbsentOrLessThan(string(first.to_string())),
             });
         }
-        let limits: Vec<_> = self.counters.iter().map(|(limit, _)| *limit).collect();
-        let fields = place(bucket, &limits.join(","), &self.windows.join(","));
+        let place = |name: &&str| settings.windows.iter().position(|own| own.name == *name);
         Write {
-            id: id(
-                Purpose::Usage,
-                &key,
-                if self.span.is_some() {
-                    &watermark
-                } else {
-                    "unprotected"
-                },
-            ),
             purpose: Purpose::Usage,
             operation: Operation::UpdateItem(UpdateItem {
                 key,
@@ -454,15 +440,11 @@ impl<'a> Snapshot<'a> {
             }),
             records: self.records,
             updates: self.updates,
+            windows: self.windows.iter().filter_map(place).map(count).collect(),
+            position: draft.position(),
             on_conflict: OnConflict::RePlan,
             when_applied: self.when_applied,
             when_conflicted: Vec::new(),
-            when_failed: draft.failure(
-                Level::Warning,
-                Scope::Processor,
-                "Error updating snapshot",
-                fields,
-            ),
         }
     }
 }
