@@ -24,6 +24,7 @@ mod source;
 
 mod hot_swap;
 mod sandbox;
+mod settings;
 #[cfg(feature = "compiler")]
 mod structure;
 mod version;
@@ -33,7 +34,12 @@ mod wasi;
 pub use engine::Runtime;
 pub use error::LogicError;
 
+pub(crate) use description::is_name;
 pub use hot_swap::{Exchanges, Role, Supply, Switch};
+pub use settings::{
+    CEILING, Corrections, Kind, LogicSettings, MAX_SHARD_COUNT, Mismatch, OptionSetting, Resolved,
+    USUAL_MAX_SHARD_COUNT, said,
+};
 pub use version::CONTRACT;
 
 use crate::contract::{
@@ -172,6 +178,9 @@ impl Logic {
                 name: String::new(),
                 version: String::new(),
                 generations: Vec::new(),
+                windows: Vec::new(),
+                corrections: Vec::new(),
+                options: Vec::new(),
             },
             preparation,
             took: Duration::ZERO,
@@ -199,6 +208,18 @@ impl Logic {
         self.loaded
             .plan(batch, settings, &patience)?
             .map_err(LogicError::Refused)
+    }
+
+    /// What the operator asks, in this component's names.
+    ///
+    /// # Errors
+    /// [`LogicError::Mismatched`]: it does not know one of them.
+    pub fn resolve(&self, asked: &LogicSettings) -> Result<Resolved, LogicError> {
+        let resolved = asked.resolve(self.description());
+        resolved.map_err(|mismatch| LogicError::Mismatched {
+            name: self.name().into(),
+            mismatch,
+        })
     }
 
     /// Plans a small batch of ordinary records. A component that cannot plan it is at fault, not its input.

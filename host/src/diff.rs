@@ -199,7 +199,6 @@ mod tests {
 
     fn write(sk: &str, tokens: &str) -> Write {
         Write {
-            id: format!("{sk}{tokens}"),
             purpose: Purpose::Usage,
             operation: Operation::UpdateItem(UpdateItem {
                 key: Key {
@@ -214,10 +213,11 @@ mod tests {
             }),
             records: vec![0],
             updates: 1,
+            windows: vec![],
+            position: 0,
             on_conflict: OnConflict::Skip,
             when_applied: vec![],
             when_conflicted: vec![],
-            when_failed: vec![],
         }
     }
 
@@ -233,6 +233,7 @@ mod tests {
                 deltas: 1,
                 duplicates: 0,
                 events: 0,
+                degraded: 0,
             },
         }
     }

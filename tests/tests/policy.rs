@@ -1442,7 +1442,7 @@ async fn nothing_is_written_of_what_a_hostile_component_plans() {
         (Misdeed::LeapingBump, "twice of what it tests"),
         (Misdeed::ShardBeyondCount, "not above the shard's number"),
         (Misdeed::HugeText, "longer than 2048 bytes"),
-        (Misdeed::UnsendableMetadata, "cannot be sent as a header"),
+        (Misdeed::UnsendableType, "its content type"),
         (Misdeed::CountlessUpdates, "4294967295 updates"),
         (Misdeed::CountlessDeltas, "4294967295 deltas"),
         (Misdeed::CountlessLines, "it has 1000 lines"),

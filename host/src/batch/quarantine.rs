@@ -3,7 +3,7 @@
 use super::{Processor, Progress};
 use crate::{
     component::hex,
-    contract::{Compression, Level, OnConflict, Operation, Purpose, PutObject, Write},
+    contract::{Level, OnConflict, Operation, Purpose, PutObject, Write},
     event::Records,
     store::{Kind, Outcome as Written},
     telemetry::{self, Fields, Logger},
@@ -36,7 +36,7 @@ impl Processor {
             .first()
             .and_then(|first| records.sequence_number(*first));
         let write = write(first, body, indices.clone());
-        let key = write.id.clone();
+        let key = write.operation.target();
         let fields = |key: &str| {
             Fields::new()
                 .with("bucket", bucket)
@@ -92,21 +92,19 @@ fn write(first: Option<String>, body: String, records: Vec<u32>) -> Write {
         hex(digest.get(..8).unwrap_or_default())
     );
     let object = PutObject {
-        key: key.clone(),
+        key,
         content_type: "application/x-ndjson".into(),
-        compression: Compression::Gzip,
-        metadata: Vec::new(),
         body: body.into_bytes(),
     };
     Write {
-        id: key,
         purpose: Purpose::Quarantine,
         operation: Operation::PutObject(object),
         updates: records.len() as u32,
         records,
+        windows: Vec::new(),
+        position: 0,
         on_conflict: OnConflict::Skip,
         when_applied: Vec::new(),
         when_conflicted: Vec::new(),
-        when_failed: Vec::new(),
     }
 }

@@ -1,5 +1,6 @@
 //! What can go wrong with a component, told apart by what is to be done about it.
 
+use super::settings::Mismatch;
 use crate::contract::PlanError;
 use std::{path::PathBuf, time::Duration};
 
@@ -62,13 +63,21 @@ pub enum LogicError {
     },
     /// It is a component, but of another world.
     #[error(
-        "the component {name} does not fit weir:aggregator@0.1.0: {problem}. Name another with LOGIC_COMPONENT (--component)"
+        "the component {name} does not fit weir:aggregator@0.2.0: {problem}. Name another with LOGIC_COMPONENT (--component)"
     )]
     Incompatible {
         /// Where it came from.
         name: String,
         /// What does not fit.
         problem: String,
+    },
+    /// It does not know what the operator named.
+    #[error("the component {name} does not fit the settings: {mismatch}")]
+    Mismatched {
+        /// Where it came from.
+        name: String,
+        /// What it does not know.
+        mismatch: Mismatch,
     },
     /// It stopped by itself: unreachable code, memory out of bounds, a stack overflow.
     #[error("the component trapped: {0}")]

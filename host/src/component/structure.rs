@@ -145,7 +145,7 @@ mod tests {
         let reason = |functions, locals, instructions| {
             check(&component(functions, &function(locals, instructions))).unwrap_err()
         };
-        let none = "it does not export weir:aggregator/logic@0.1.0";
+        let none = "it does not export weir:aggregator/logic@0.2.0";
         for (functions, locals, instructions, said) in [
             (10, 1_000, 1_000, none),
             (1, 10_000, 200_000, none),

@@ -83,8 +83,12 @@ impl Expression {
                 Test::Absent => format!("attribute_not_exists({name})"),
                 Test::Present => format!("attribute_exists({name})"),
                 Test::Equals(value) => format!("{name} = {}", aliases.value(value)?),
-                Test::LessThan(value) => format!("{name} < {}", aliases.value(value)?),
                 Test::AtMost(value) => format!("{name} <= {}", aliases.value(value)?),
+                Test::AtLeast(value) => format!("{name} >= {}", aliases.value(value)?),
+                Test::AbsentOrEquals(value) => format!(
+                    "(attribute_not_exists({name}) OR {name} = {})",
+                    aliases.value(value)?
+                ),
                 Test::AbsentOrLessThan(value) => format!(
                     "(attribute_not_exists({name}) OR {name} < {})",
                     aliases.value(value)?
@@ -151,8 +155,12 @@ mod tests {
             (Test::Absent, "attribute_not_exists(#n0)"),
             (Test::Present, "attribute_exists(#n0)"),
             (Test::Equals(text("x")), "#n0 = :v0"),
-            (Test::LessThan(text("x")), "#n0 < :v0"),
             (Test::AtMost(text("x")), "#n0 <= :v0"),
+            (Test::AtLeast(text("x")), "#n0 >= :v0"),
+            (
+                Test::AbsentOrEquals(text("x")),
+                "(attribute_not_exists(#n0) OR #n0 = :v0)",
+            ),
             (
                 Test::AbsentOrLessThan(text("x")),
                 "(attribute_not_exists(#n0) OR #n0 < :v0)",

@@ -3,18 +3,15 @@
 //! of its own content.
 
 use super::{Failure, Outcome, effort::Watch};
-use crate::{
-    component::hex,
-    contract::{Compression, PutObject},
-};
+use crate::{component::hex, contract::PutObject};
 use aws_sdk_s3::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
     operation::{get_object::GetObjectError, put_object::PutObjectError},
 };
-use flate2::{Compression as Effort, write::GzEncoder};
+use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
-use std::{collections::HashMap, io::Write};
+use std::io::Write;
 
 /// The call, by its name in the service's API.
 const PUT: &str = "PutObject";
@@ -28,7 +25,7 @@ pub struct StoredObject {
     pub size: usize,
 }
 
-/// Stores an object, packed as asked.
+/// Stores an object, packed with gzip.
 ///
 /// # Errors
 /// [`Failure`].
@@ -43,9 +40,8 @@ pub(super) async fn put(
         s3,
         bucket,
         watch,
-        packed: Packed::new(object.compression, object.body)?,
+        packed: gzip(&object.body).map_err(|error| Failure::invalid(error.to_string()))?,
         content_type: object.content_type,
-        metadata: object.metadata.into_iter().collect(),
     };
     let first = object.key;
     let key = match store.put_if_free(&first).await? {
@@ -61,30 +57,9 @@ pub(super) async fn put(
     Ok(Outcome::Applied {
         object: Some(StoredObject {
             key,
-            size: store.packed.bytes.len(),
+            size: store.packed.len(),
         }),
     })
-}
-
-/// What is stored.
-struct Packed {
-    bytes: Vec<u8>,
-    encoding: Option<&'static str>,
-}
-
-impl Packed {
-    fn new(compression: Compression, body: Vec<u8>) -> Result<Self, Failure> {
-        Ok(match compression {
-            Compression::None => Self {
-                bytes: body,
-                encoding: None,
-            },
-            Compression::Gzip => Self {
-                bytes: gzip(&body).map_err(|error| Failure::invalid(error.to_string()))?,
-                encoding: Some("gzip"),
-            },
-        })
-    }
 }
 
 /// Whether an object was put under a name.
@@ -107,9 +82,8 @@ struct Store<'a> {
     s3: &'a Client,
     bucket: &'a str,
     watch: &'a Watch,
-    packed: Packed,
+    packed: Vec<u8>,
     content_type: String,
-    metadata: HashMap<String, String>,
 }
 
 impl Store<'_> {
@@ -134,7 +108,7 @@ impl Store<'_> {
 
     /// Puts the object under a name with its content's digest: what is there already is the same.
     async fn put_by_content(&self, key: &str) -> Result<String, Failure> {
-        let digest = Sha256::digest(&self.packed.bytes);
+        let digest = Sha256::digest(&self.packed);
         let key = with_digest(key, &hex(digest.get(..16).unwrap_or_default()));
         match self.put_if_free(&key).await? {
             Place::Stored => Ok(key),
@@ -153,9 +127,8 @@ impl Store<'_> {
             .key(key)
             .set_if_none_match(unless.map(Into::into))
             .content_type(&self.content_type)
-            .set_content_encoding(self.packed.encoding.map(Into::into))
-            .set_metadata(Some(self.metadata.clone()).filter(|pairs| !pairs.is_empty()))
-            .body(self.packed.bytes.clone().into());
+            .content_encoding("gzip")
+            .body(self.packed.clone().into());
         request
             .customize()
             .interceptor(self.watch.attempts::<PutObjectError>())
@@ -185,13 +158,13 @@ impl Store<'_> {
         let size = object
             .content_length
             .and_then(|size| usize::try_from(size).ok());
-        if size != Some(self.packed.bytes.len()) {
+        if size != Some(self.packed.len()) {
             return Ok(Content::Other);
         }
         let body = object.body.collect().await.map_err(|error| {
             Failure::broken_off("GetObject", format!("the object {key} broke off: {error}"))
         })?;
-        Ok(if body.into_bytes() == self.packed.bytes {
+        Ok(if body.into_bytes() == self.packed {
             Content::Same
         } else {
             Content::Other
@@ -216,7 +189,7 @@ fn with_digest(key: &str, digest: &str) -> String {
 
 /// Packs bytes. The header carries no time, so equal bytes stay equal.
 fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Effort::best());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes)?;
     encoder.finish()
 }
