@@ -18,7 +18,7 @@ use weir::{
     contract::Batch,
     limiter::policy,
     replay,
-    settings::Arguments,
+    settings::Settings,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let logic = Logic::load(Path::new(component), None, limits)?;
     // All defaults. A service sets here what it wants, and reads no environment.
-    let settings = Arguments::default().validate()?.logic;
+    let settings = Settings::default().logic;
 
     // For each batch.
     let now = SystemTime::UNIX_EPOCH.elapsed()?;

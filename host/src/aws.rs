@@ -1,13 +1,14 @@
 //! Clients of AWS, configured the standard way: environment, profiles, regions, endpoints.
 
+pub mod connection;
 mod https;
 pub(crate) mod reason;
 
 pub use reason::reason;
 
-use crate::settings::{self, BadSetting};
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::service_config::ServiceConfigKey;
+use connection::{Connection, ConnectionError};
 use std::time::Duration;
 
 /// Tries of one call; the batch's deadline ends them earlier.
@@ -16,9 +17,9 @@ const TRIES: u32 = 8;
 /// Why there can be no clients.
 #[derive(Debug, thiserror::Error)]
 pub enum AwsError {
-    /// A setting of the way to AWS cannot be used.
+    /// A variable names a way to AWS that cannot be taken.
     #[error(transparent)]
-    Setting(#[from] BadSetting),
+    Connection(#[from] ConnectionError),
     /// Nothing says which region to talk to.
     #[error("no AWS region: set AWS_REGION, or choose a profile that has one with AWS_PROFILE")]
     NoRegion,
@@ -43,7 +44,7 @@ pub enum AwsError {
 /// # Errors
 /// [`AwsError`], where it is not complete.
 pub async fn config() -> Result<SdkConfig, AwsError> {
-    let https = https::client(&settings::connection())?;
+    let https = https::client(&Connection::from_environment())?;
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(2))
         .operation_attempt_timeout(Duration::from_secs(10))

@@ -25,6 +25,7 @@ pub mod intake;
 pub mod lambda;
 pub mod limiter;
 pub mod metrics;
+pub mod printable;
 pub mod replay;
 pub mod settings;
 pub mod store;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use weir::{
     batch::{BatchError, Delivery, Outcome, Processor},
     contract::{Corrections, Level},
-    settings::{Arguments, Settings},
+    settings::Settings,
     store::Target,
 };
 
@@ -33,10 +33,11 @@ pub struct Aggregator {
 
 /// Settings of an aggregator that archives, keeps hours and days, and logs all it can.
 pub fn settings(corrections: Corrections) -> Settings {
-    let mut settings = Arguments::default().validate().expect("valid defaults");
-    settings.table = "limiter".into();
-    settings.bucket = Some(BUCKET.into());
-    settings.log_level = Level::Debug;
+    let mut settings = Settings {
+        table: "limiter".into(),
+        bucket: Some(BUCKET.into()),
+        ..Settings::default()
+    };
     settings.logic.archive = true;
     settings.logic.corrections = corrections;
     settings.logic.level = Level::Debug;

@@ -8,7 +8,6 @@ use weir::{
     contract::{
         Attribute, AttributeValue, Batch, CORRECTIONS, Ceiling, Level, Settings, StoredItem, Window,
     },
-    settings::Arguments,
 };
 use weir_logic as native;
 
@@ -69,8 +68,7 @@ pub fn batch(event: impl Into<Vec<u8>>, now: u64) -> Batch {
 
 /// What an operator gets who sets nothing: all corrections, hours and days.
 pub fn settings() -> Settings {
-    let settings = Arguments::default().validate();
-    settings.expect("the defaults are valid").logic
+    Settings::default()
 }
 
 // ------------------------------------------------------------------------- the same in the library's types

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use weir::{
     batch::{Delivery, Outcome},
     contract::Window,
-    settings::{Arguments, Origin, Settings},
+    settings::{Origin, Settings},
     store::Target,
 };
 use weir_local::LocalDynamoDb;
@@ -109,10 +109,10 @@ impl Stage {
 
 /// The default settings, with the archive on and hourly windows only.
 pub fn settings() -> Settings {
-    let mut settings = Arguments::default()
-        .validate()
-        .expect("the defaults are valid");
-    settings.bucket = Some(BUCKET.into());
+    let mut settings = Settings {
+        bucket: Some(BUCKET.into()),
+        ..Settings::default()
+    };
     settings.logic.archive = true;
     settings.logic.windows = vec![Window::Hourly];
     settings

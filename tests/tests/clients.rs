@@ -22,7 +22,7 @@ use tokio::time::{self, Instant};
 use weir::{
     batch::{Delivery, Outcome, Processor},
     contract::Level,
-    settings::Arguments,
+    settings::Settings,
     store::Target,
 };
 use weir_tests::{
@@ -417,7 +417,7 @@ fn difference(told: &Counters, consumed: &Counters) -> Option<String> {
 
 /// Processes an event on the stack's table, with the corrections.
 async fn process(stack: &Stack, event: &Value, now: u64) -> Outcome {
-    let settings = Arguments::default().validate().expect("valid defaults");
+    let settings = Settings::default();
     let table = stack.table();
     let target = Target {
         dynamodb: table.client().clone(),

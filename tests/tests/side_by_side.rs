@@ -19,7 +19,7 @@ use tokio::time::{self, Instant};
 use weir::{
     batch::{Delivery, Processor},
     contract::Corrections,
-    settings::{Arguments, Settings},
+    settings::Settings,
     store::Target,
 };
 use weir_tests::{
@@ -338,8 +338,10 @@ async fn process(
 }
 
 fn settings(corrections: Corrections) -> Settings {
-    let mut settings = Arguments::default().validate().expect("valid defaults");
-    settings.bucket = Some(BUCKET.into());
+    let mut settings = Settings {
+        bucket: Some(BUCKET.into()),
+        ..Settings::default()
+    };
     settings.logic.archive = true;
     settings.logic.corrections = corrections;
     settings

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::arguments::Arguments;
 #[cfg(feature = "local")]
 use clap::Arg;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -11,7 +12,6 @@ use weir::component::artifact::Target;
 use weir::{
     event_source::{BisectOnError, Rules},
     limiter::filter::{Filter, FilterError},
-    settings::Arguments,
     worker::{StartPosition, WorkerOptions},
 };
 

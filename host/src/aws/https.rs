@@ -1,6 +1,7 @@
 //! The HTTP client of every call to AWS: by way of which proxy, and whose certificates are trusted.
 
-use crate::settings::{BadSetting, CA_BUNDLE, Connection, shown};
+use super::connection::{CA_BUNDLE, Connection, ConnectionError};
+use crate::printable::printable;
 use aws_sdk_s3::config::SharedHttpClient;
 use aws_smithy_http_client::{
     Builder, Connector,
@@ -19,8 +20,8 @@ const TLS: Provider = Provider::Rustls(CryptoMode::Ring);
 /// A client for that way to AWS.
 ///
 /// # Errors
-/// [`BadSetting::Unusable`]: a proxy or the file of certificates is none.
-pub(super) fn client(connection: &Connection) -> Result<SharedHttpClient, BadSetting> {
+/// [`ConnectionError`]: a proxy or the file of certificates is none.
+pub(super) fn client(connection: &Connection) -> Result<SharedHttpClient, ConnectionError> {
     for (variable, address) in &connection.proxies {
         check_proxy(variable, address)?;
     }
@@ -45,7 +46,7 @@ pub(super) fn client(connection: &Connection) -> Result<SharedHttpClient, BadSet
 }
 
 /// A proxy that cannot be understood would be passed by without a word.
-fn check_proxy(variable: &'static str, address: &str) -> Result<(), BadSetting> {
+fn check_proxy(variable: &'static str, address: &str) -> Result<(), ConnectionError> {
     // Without a scheme it is one of HTTP.
     let checked = if address.contains("://") {
         ProxyConfig::all(address)
@@ -54,9 +55,9 @@ fn check_proxy(variable: &'static str, address: &str) -> Result<(), BadSetting> 
     };
     match checked {
         Ok(_) => Ok(()),
-        Err(_) => Err(BadSetting::Unusable {
+        Err(_) => Err(ConnectionError {
             variable,
-            value: shown(without_password(address)),
+            value: printable(without_password(address)),
             reason:
                 "this is no proxy that can be used; allowed: http://host:port, https://host:port"
                     .into(),
@@ -70,10 +71,10 @@ fn without_password(address: &str) -> &str {
 }
 
 /// Trusts the certificates in a PEM file, and no others.
-fn trusting(file: &Path) -> Result<TlsContext, BadSetting> {
-    let unusable = |reason: String| BadSetting::Unusable {
+fn trusting(file: &Path) -> Result<TlsContext, ConnectionError> {
+    let unusable = |reason: String| ConnectionError {
         variable: CA_BUNDLE,
-        value: shown(&file.display().to_string()),
+        value: printable(&file.display().to_string()),
         reason: format!("{reason}; name a PEM file with the certificates of authorities"),
     };
     let pem = fs::read(file).map_err(|error| unusable(format!("it cannot be read ({error})")))?;
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_password_of_a_proxy_is_not_shown() {
+    fn the_password_of_a_proxy_is_not_printable() {
         let refused = check_proxy("HTTPS_PROXY", "socks5://name:secret@proxy:1080").unwrap_err();
         let said = refused.to_string();
         assert!(said.starts_with("HTTPS_PROXY is `proxy:1080`"), "{said}");
