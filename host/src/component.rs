@@ -24,7 +24,6 @@ mod source;
 
 mod hot_swap;
 mod sandbox;
-mod settings;
 #[cfg(feature = "compiler")]
 mod structure;
 mod version;
@@ -34,18 +33,15 @@ mod wasi;
 pub use engine::Runtime;
 pub use error::LogicError;
 
-pub(crate) use description::is_name;
+pub use description::is_name;
 pub use hot_swap::{Exchanges, Role, Supply, Switch};
-pub use settings::{
-    CEILING, Corrections, Kind, LogicSettings, MAX_SHARD_COUNT, Mismatch, OptionSetting, Resolved,
-    USUAL_MAX_SHARD_COUNT, said,
-};
 pub use version::CONTRACT;
 
 use crate::contract::{
     Batch, Description, Plan, PlanError, Settings,
     bindings::{Aggregator, AggregatorPre},
 };
+use crate::settings::{LogicSettings, Resolved};
 use artifact::Unusable;
 use sandbox::Sandbox;
 use sha2::{Digest, Sha256};

@@ -144,7 +144,10 @@ mod tests {
         // Two shards of a bucket add to one snapshot, each under its own watermark.
         let first = id(Purpose::Usage, counts(&["_applied_0"]));
         let second = id(Purpose::Usage, counts(&["_applied_1"]));
-        assert_eq!((&*first, &*second), ("usage p s _applied_0", "usage p s _applied_1"));
+        assert_eq!(
+            (&*first, &*second),
+            ("usage p s _applied_0", "usage p s _applied_1")
+        );
         assert_eq!(id(Purpose::Usage, counts(&[])), "usage p s ");
         // A shard that turns out to be there is no longer created, but raised.
         let raise = counts(&["PK", "shard_count"]);
@@ -161,13 +164,19 @@ mod tests {
             Action::UpdateItem(update("other", &[])),
         ]);
         for operation in [raise, Operation::PutItem(create), together] {
-            assert_eq!(id(Purpose::ShardPropagation, operation), "shard-propagation p s");
+            assert_eq!(
+                id(Purpose::ShardPropagation, operation),
+                "shard-propagation p s"
+            );
         }
         let object = PutObject {
             key: "audit/a".into(),
             content_type: String::new(),
             body: Vec::new(),
         };
-        assert_eq!(id(Purpose::Archive, Operation::PutObject(object)), "archive audit/a");
+        assert_eq!(
+            id(Purpose::Archive, Operation::PutObject(object)),
+            "archive audit/a"
+        );
     }
 }

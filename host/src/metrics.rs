@@ -18,6 +18,7 @@ pub fn line(counters: &Counters, function: &str, component: &Description, now: u
     let mut metrics: Vec<(String, &str, Value)> = [
         ("Records", counters.records),
         ("Deltas", counters.deltas),
+        ("DegradedBuckets", counters.degraded),
         ("SnapshotWrites", counters.snapshot_writes),
         (
             "WritesSaved",
@@ -92,6 +93,9 @@ mod tests {
             name: "logic".into(),
             version: "1".into(),
             generations: Vec::new(),
+            windows: Vec::new(),
+            corrections: Vec::new(),
+            options: Vec::new(),
         };
         let line: Value =
             serde_json::from_str(&super::line(&counters, "f", &component, 5)).unwrap();

@@ -1,8 +1,8 @@
 //! `weir replay`: what a component would do about a batch, without doing it.
 
 use crate::contract::{
-    Action, Assignment, Attribute, AttributeValue, Change, Condition, Entry, Field,
-    FieldValue, Level, Operation, Plan, Test, Write,
+    Action, Assignment, Attribute, AttributeValue, Change, Condition, Entry, Field, FieldValue,
+    Level, Operation, Plan, Test, Write,
 };
 use serde_json::{Value, json};
 use std::io::{self, Write as Out};

@@ -23,9 +23,12 @@ mod origin;
 
 pub use capture::{Capture, Names};
 pub use component::Component;
+pub(crate) use logic::allows;
+pub use logic::{
+    CEILING, Corrections, Kind, LogicSettings, MAX_SHARD_COUNT, Mismatch, OptionSetting, Resolved,
+    said,
+};
 pub use origin::{BadOrigin, Origin};
-
-use crate::contract;
 
 /// What the operator decides.
 #[derive(Clone, Debug)]
@@ -34,8 +37,8 @@ pub struct Settings {
     pub table: String,
     /// The bucket for archive and quarantine, if there is one.
     pub bucket: Option<String>,
-    /// What the component is told.
-    pub logic: contract::Settings,
+    /// What is asked of the component.
+    pub logic: LogicSettings,
     /// The most writes in flight at once, at least 1.
     pub write_concurrency: usize,
     /// Where metrics go, if the operator says.
@@ -74,7 +77,7 @@ impl Default for Settings {
         Self {
             table: "rate-limits".into(),
             bucket: None,
-            logic: contract::Settings::default(),
+            logic: LogicSettings::default(),
             write_concurrency: 32,
             metrics: None,
             component: Component::default(),

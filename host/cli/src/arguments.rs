@@ -15,10 +15,10 @@
 //! let program = Program::parse_from(["weir", "--snapshot-windows", "hourly, monthly"]);
 //! assert_eq!(program.arguments.settings().unwrap().logic.windows.len(), 2);
 //!
-//! let program = Program::parse_from(["weir", "--snapshot-windows", "weekly"]);
+//! let program = Program::parse_from(["weir", "--snapshot-ttl-days", "0"]);
 //! assert_eq!(
 //!     program.arguments.settings().unwrap_err().to_string(),
-//!     "SNAPSHOT_WINDOWS (--snapshot-windows) is `weekly`; allowed: a list of hourly, daily, monthly"
+//!     "SNAPSHOT_TTL_DAYS (--snapshot-ttl-days) is `0`; allowed: a whole number from 1 to 36500"
 //! );
 //! ```
 

@@ -5,6 +5,7 @@ mod cli;
 #[cfg(feature = "local")]
 mod demo;
 mod environment;
+mod inspection;
 
 use anyhow::Context;
 use arguments::{Arguments, BadArgument};
@@ -25,14 +26,14 @@ use std::{
 use weir::{
     aws,
     batch::{Counters, Delivery, Processor},
-    component::{Limits, Logic, Role, Runtime, Supply, Switch},
+    component::{Limits, Logic, LogicError, Role, Runtime, Supply, Switch},
     contract::{Batch, Level},
     diff,
     intake::{self, Source},
     lambda,
     limiter::policy,
     replay,
-    settings::{Component, Metrics, Origin, Settings},
+    settings::{Component, LogicSettings, Metrics, Origin, Resolved, Settings},
     store::Target,
     telemetry, worker,
 };
@@ -80,7 +81,8 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
     let is_usage = error.is::<BadArgument>()
         || matches!(error.downcast_ref(), Some(aws::AwsError::Connection(_)))
         || error.is::<weir::event_source::RulesError>()
-        || error.is::<weir::limiter::filter::FilterError>();
+        || error.is::<weir::limiter::filter::FilterError>()
+        || matches!(error.downcast_ref(), Some(LogicError::Mismatched { .. }));
     ExitCode::from(if is_usage { 2 } else { 1 })
 }
 
@@ -152,6 +154,7 @@ async fn logic(origin: &Origin, settings: &Component) -> anyhow::Result<Logic> {
         sha256: settings.sha256,
         refresh: None,
         packaged: None,
+        settings: LogicSettings::nothing(),
     };
     Ok(Switch::open(&runtime, supply, &s3).await?.current())
 }
@@ -212,12 +215,13 @@ fn own_name() -> String {
 async fn run_replay(replay: &Replay, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let settings = settle(&replay.settings)?;
     let logic = logic(&settings.component.origin, &settings.component).await?;
+    let resolved = logic.resolve(&settings.logic)?;
     let events = &replay.events;
     let mut is_allowed = true;
     for file in &events.files {
         for Given { name, batch, .. } in batches(file, &events.moment, unknown)? {
             let plan = logic
-                .plan(&batch, &settings.logic, settings.component.timeout)
+                .plan(&batch, &resolved.settings, settings.component.timeout)
                 .with_context(|| name.clone())?;
             if events.json {
                 writeln!(out, "{}", replay::to_json(&plan))?;
@@ -226,8 +230,7 @@ async fn run_replay(replay: &Replay, out: &mut dyn Write) -> anyhow::Result<Exit
                 replay::print(&plan, out)?;
                 writeln!(out)?;
             }
-            if let Err(breach) = policy::check(&plan, &policy::Context::of(&batch, &settings.logic))
-            {
+            if let Err(breach) = policy::check(&plan, &policy::Context::of(&batch, &resolved)) {
                 is_allowed = false;
                 writeln!(io::stderr(), "weir: {name}: {breach}")?;
             }
@@ -244,15 +247,25 @@ async fn run_diff(arguments: &Diff, out: &mut dyn Write) -> anyhow::Result<ExitC
     };
     let old = logic(&place(&arguments.old)?, &component).await?;
     let new = logic(&place(&arguments.new)?, &component).await?;
+    // The settings are those that the new one is to run with; what is new in them, the old one need not know.
+    let (of_old, left_out) = settings.logic.resolve_known(old.description());
+    for mismatch in left_out {
+        let name = old.name();
+        writeln!(
+            io::stderr(),
+            "weir: {name} plans without what it lacks: {mismatch}"
+        )?;
+    }
+    let of_new = new.resolve(&settings.logic)?;
     let mut is_same = true;
     for file in &arguments.files {
         for Given { name, batch, .. } in batches(file, &arguments.moment, unknown)? {
-            let plan = |logic: &Logic| {
+            let plan = |logic: &Logic, resolved: &Resolved| {
                 logic
-                    .plan(&batch, &settings.logic, component.timeout)
+                    .plan(&batch, &resolved.settings, component.timeout)
                     .with_context(|| format!("{name}: {}", logic.name()))
             };
-            let (old, new) = (plan(&old)?, plan(&new)?);
+            let (old, new) = (plan(&old, &of_old)?, plan(&new, &of_new)?);
             let differences = diff::plans(&old, &new);
             let writes = diff::count_of_writes(&old, &new);
             is_same &= differences.is_empty();
@@ -317,10 +330,7 @@ fn target(settings: &Settings, config: &aws_config::SdkConfig) -> Target {
 
 /// A processor of the configured components, which are exchanged as the settings say. A shadow that cannot be had is
 /// no reason not to work.
-async fn assemble(
-    settings: Settings,
-    target: Target,
-) -> Result<Processor, weir::component::LogicError> {
+async fn assemble(settings: Settings, target: Target) -> Result<Processor, LogicError> {
     let Component {
         origin,
         packaged,
@@ -336,6 +346,7 @@ async fn assemble(
         sha256,
         refresh,
         packaged: Some(packaged).filter(|file| file.exists()),
+        settings: settings.logic.clone(),
     };
     let logic = Switch::open(&runtime, supply, &target.s3);
     let shadow = async {
@@ -348,6 +359,7 @@ async fn assemble(
                     sha256: None,
                     refresh,
                     packaged: None,
+                    settings: settings.logic.clone(),
                 };
                 let opened = Switch::open(&runtime, supply, &target.s3).await;
                 let noted = opened.inspect_err(|error| {
@@ -376,6 +388,7 @@ async fn run_apply(apply: Apply, out: &mut dyn Write) -> anyhow::Result<ExitCode
     let settings = settle(&apply.settings)?;
     let target = target(&settings, &aws::config().await?);
     let logic = logic(&settings.component.origin, &settings.component).await?;
+    logic.resolve(&settings.logic)?;
     let processor = Processor::new(logic, target, settings);
     processor.check_table().await?;
     for file in &apply.events.files {
@@ -458,38 +471,11 @@ async fn run_inspect(inspect: &Inspect, out: &mut dyn Write) -> anyhow::Result<E
         None => settings.origin.clone(),
     };
     let logic = logic(&origin, &settings).await?;
-    let description = logic.description();
     if inspect.json {
-        let json = serde_json::json!({
-            "file": logic.name(), "name": description.name, "version": description.version, "generations": description.generations,
-            "imports": logic.imports(), "exports": logic.exports(), "size": logic.size(), "sha256": logic.digest(),
-        });
-        writeln!(out, "{json}")?;
-        return Ok(ExitCode::SUCCESS);
+        writeln!(out, "{}", inspection::to_json(&logic))?;
+    } else {
+        inspection::print(&logic, out)?;
     }
-    let list = |names: &[String]| {
-        if names.is_empty() {
-            "none".to_string()
-        } else {
-            names.join(", ")
-        }
-    };
-    writeln!(
-        out,
-        "{} {} ({})",
-        description.name,
-        description.version,
-        logic.name()
-    )?;
-    writeln!(
-        out,
-        "  understands  schema generations {}",
-        description.generations.join(", ")
-    )?;
-    writeln!(out, "  imports      {}", list(logic.imports()))?;
-    writeln!(out, "  exports      {}", list(logic.exports()))?;
-    writeln!(out, "  size         {} bytes", logic.size())?;
-    writeln!(out, "  sha256       {}", logic.digest())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -65,12 +65,7 @@ impl Processor {
     }
 
     fn windows(&self) -> Vec<String> {
-        self.settings
-            .logic
-            .windows
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        self.settings.logic.windows.clone()
     }
 
     /// Prints everything in order, and gives the errors that the response lists.

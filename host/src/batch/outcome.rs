@@ -94,6 +94,8 @@ pub struct Counters {
     pub records: u64,
     /// Changes of a limit's counter.
     pub deltas: u64,
+    /// Buckets of which only the usage is summed, because their rules could not be read or are of a later generation.
+    pub degraded: u64,
     /// Pairs of delta and window that were added to snapshots: the writes there would be without merging.
     pub snapshot_updates: u64,
     /// Writes that added them.
@@ -165,6 +167,7 @@ impl AddAssign<&Counters> for Counters {
         self.batches += other.batches;
         self.records += other.records;
         self.deltas += other.deltas;
+        self.degraded += other.degraded;
         self.snapshot_updates += other.snapshot_updates;
         self.snapshot_writes += other.snapshot_writes;
         self.refills += other.refills;

@@ -3,9 +3,10 @@
 use super::{BatchError, Delivery, Line, Part, Processor, Progress, micros};
 use crate::{
     component::{Logic, LogicError},
-    contract::{Batch, Level, Plan, Scope, Settings, StoredItem},
+    contract::{Batch, Level, Plan, Scope, StoredItem},
     event::Records,
     limiter::{policy, probe},
+    settings::LogicSettings,
     telemetry::Fields,
 };
 use std::{
@@ -70,8 +71,9 @@ impl Processor {
             .deadline
             .saturating_duration_since(tokio::time::Instant::now());
         let planned = tokio::task::spawn_blocking(move || {
-            let plan = logic.plan(&batch, &settings, remaining)?;
-            policy::check(&plan, &policy::Context::of(&batch, &settings))?;
+            let resolved = logic.resolve(&settings)?;
+            let plan = logic.plan(&batch, &resolved.settings, remaining)?;
+            policy::check(&plan, &policy::Context::of(&batch, &resolved))?;
             Ok(plan)
         });
         let planned = planned.await;
@@ -151,12 +153,13 @@ impl Processor {
 }
 
 /// Passes if a component plans ordinary records, within policy; else says why not.
-fn try_out(logic: &Logic, settings: &Settings, remaining: Duration) -> Result<(), String> {
+fn try_out(logic: &Logic, asked: &LogicSettings, remaining: Duration) -> Result<(), String> {
+    let resolved = logic.resolve(asked).map_err(|error| error.to_string())?;
     let batch = probe::batch();
     let plan = logic
-        .plan(&batch, settings, remaining)
+        .plan(&batch, &resolved.settings, remaining)
         .map_err(|error| format!("it cannot plan ordinary records: {error}"))?;
-    policy::check(&plan, &policy::Context::of(&batch, settings))
+    policy::check(&plan, &policy::Context::of(&batch, &resolved))
         .map_err(|breach| breach.to_string())
 }
 

@@ -4,6 +4,7 @@ use super::{BatchError, Delivery, Line, Part, Processor, Progress, micros};
 use crate::{
     component::Logic,
     contract::{Entry, Fact, GroupEntry, Key, Level, OnConflict, Plan, Purpose, StoredItem, Write},
+    limiter::failed,
     store::{Failure, Kind, Outcome as Written, StoredObject},
     telemetry::Fields,
 };
@@ -55,7 +56,8 @@ impl Processor {
         let mut carried = Carried::default();
         let records = plan.tally.records;
         progress.counters.deltas += u64::from(plan.tally.deltas);
-        let groups: Vec<GroupEntry> = std::mem::take(&mut plan.group_log);
+        progress.counters.degraded += u64::from(plan.tally.degraded);
+        let groups = take_groups(&mut plan);
         loop {
             carried.rounds += 1;
             self.note_plan(part, &mut plan, &mut carried, progress);
@@ -86,11 +88,16 @@ impl Processor {
         }
         progress.counters.duplicates += u64::from(plan.tally.duplicates);
         self.decide(part, &mut carried, progress);
-        for group in groups {
-            let is_applied = |id: &&String| carried.applied.contains(*id);
-            let count = group.writes.iter().filter(is_applied).count();
+        for Group { writes, entry } in groups {
+            let applied = writes.iter().filter(|(id, _)| carried.applied.contains(id));
+            let (count, updates) = applied.fold((0_u64, 0_u64), |(count, sum), (_, updates)| {
+                (count + 1, sum + u64::from(*updates))
+            });
             if count > 0 {
-                self.note(part, vec![group.entry], progress, |_| json!(count));
+                self.note(part, vec![entry], progress, |fact| match fact {
+                    Fact::AppliedUpdates => json!(updates),
+                    _ => json!(count),
+                });
             }
         }
         Ok(())
@@ -137,7 +144,8 @@ impl Processor {
         carried: &mut Carried,
         progress: &mut Progress,
     ) {
-        let is_open = |write: &&Write| !carried.settled.contains(&write.id);
+        let is_open =
+            |write: &&Write| carried.settled.is_empty() || !carried.settled.contains(&write.id());
         let writes: Vec<&Write> = plan.writes.iter().filter(is_open).collect();
         let started = Instant::now();
         let outcomes = self.target.apply(&writes, &progress.effort).await;
@@ -151,13 +159,13 @@ impl Processor {
                 Written::Applied { object } => {
                     progress.accepted.count(write);
                     self.count_applied(write, progress);
-                    carried.applied.insert(write.id.clone());
+                    carried.applied.insert(write.id());
                     self.note_applied(part, write, object, progress);
                 }
                 Written::Conflicted { stored } if write.on_conflict == OnConflict::RePlan => {
                     progress.accepted.count(write);
                     progress.counters.conflicts += 1;
-                    let last = before.iter().find(|last| last.write.id == write.id);
+                    let last = before.iter().find(|last| last.write.id() == write.id());
                     let is_moving =
                         last.is_some_and(|last| last.is_moving || last.stored != stored);
                     show(&mut carried.known, &stored);
@@ -180,7 +188,7 @@ impl Processor {
                 }
                 Written::Failed(failure) => self.fail(part, write, &failure, progress),
             }
-            carried.settled.insert(write.id.clone());
+            carried.settled.insert(write.id());
         }
     }
 
@@ -280,7 +288,7 @@ impl Processor {
                 records.for_each(|record| progress.quarantine(record, Arc::clone(&reason)));
             }
         }
-        for entry in &write.when_failed {
+        if let Some(entry) = failed::line(write, &self.settings.logic.windows) {
             progress.lines.push(Line {
                 scope: entry.scope,
                 order: (part.offset, entry.position),
@@ -290,7 +298,7 @@ impl Processor {
                     entry.level
                 },
                 message: format!("{}: {failure}", entry.message),
-                fields: Fields::of(entry, |fact| self.fact(fact, None))
+                fields: Fields::of(&entry, |fact| self.fact(fact, None))
                     .with("exception", failure.to_string()),
                 is_error: entry.is_error,
             });
@@ -356,9 +364,29 @@ impl Processor {
         match fact {
             Fact::Bucket => json!(self.target.bucket),
             Fact::ObjectSize => json!(object_size),
-            Fact::AppliedWrites => Value::Null,
+            Fact::AppliedWrites | Fact::AppliedUpdates => Value::Null,
         }
     }
+}
+
+/// A line about several writes, each with the updates that it stands for.
+struct Group {
+    writes: Vec<(String, u32)>,
+    entry: Entry,
+}
+
+/// Takes from a plan what it says of several writes together. A place where the plan has no write counts for none.
+fn take_groups(plan: &mut Plan) -> Vec<Group> {
+    let groups = std::mem::take(&mut plan.group_log);
+    let group = |group: GroupEntry| {
+        let places = group.writes.iter();
+        let writes = places.filter_map(|place| plan.writes.get(*place as usize));
+        Group {
+            writes: writes.map(|write| (write.id(), write.updates)).collect(),
+            entry: group.entry,
+        }
+    };
+    groups.into_iter().map(group).collect()
 }
 
 /// Adds items to what the component is shown; of an item shown before, the newer state.

@@ -6,9 +6,10 @@
 use super::Progress;
 use crate::{
     component::{Logic, LogicError, Patience, Switch},
-    contract::{Batch, Level, Plan, Settings},
+    contract::{Batch, Level, Plan},
     diff::{self, Difference},
     limiter::policy,
+    settings::LogicSettings,
     telemetry::{self, Fields, Logger},
 };
 use std::{
@@ -64,7 +65,7 @@ impl Shadow {
     pub(super) fn begin(
         &self,
         batch: Batch,
-        settings: &Settings,
+        asked: &LogicSettings,
         plan: &Plan,
         progress: &mut Progress,
     ) -> Option<Comparison> {
@@ -81,10 +82,10 @@ impl Shadow {
             stop: Some(Arc::clone(&stop)),
         };
         let name = format!("{} ({})", logic.description().version, logic.name());
-        let (settings, plan) = (settings.clone(), plan.clone());
+        let (asked, plan) = (asked.clone(), plan.clone());
         let planned = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            compare(&logic, &batch, &settings, patience, &plan)
+            compare(&logic, &batch, &asked, patience, &plan)
         });
         Some(Comparison {
             planned,
@@ -98,13 +99,14 @@ impl Shadow {
 fn compare(
     logic: &Logic,
     batch: &Batch,
-    settings: &Settings,
+    asked: &LogicSettings,
     patience: Patience,
     plan: &Plan,
 ) -> Result<Vec<Difference>, LogicError> {
-    let other = logic.plan(batch, settings, patience)?;
+    let resolved = logic.resolve(asked)?;
+    let other = logic.plan(batch, &resolved.settings, patience)?;
     let mut differences = diff::plans(plan, &other);
-    if let Err(breach) = policy::check(&other, &policy::Context::of(batch, settings)) {
+    if let Err(breach) = policy::check(&other, &policy::Context::of(batch, &resolved)) {
         differences.push(Difference {
             side: diff::Side::New,
             subject: format!("a plan that is refused: {breach}"),

@@ -1,7 +1,9 @@
 //! What a component says of itself. It goes into log lines, metrics and terminals, so it has to be short and plain.
 
-use super::settings::allows;
-use crate::contract::{Allowed, Description, OptionDescription, Term};
+use crate::{
+    contract::{Allowed, Description, OptionDescription, Term},
+    settings::allows,
+};
 use std::collections::HashSet;
 
 /// The longest name, version, schema generation or value of an option, in characters.
@@ -81,7 +83,9 @@ fn check_option(option: &OptionDescription) -> Result<(), String> {
     let what = format!("a value of its option `{name}`");
     if let Allowed::OneOf(values) = allowed {
         check_count(&format!("values of its option `{name}`"), values.len())?;
-        values.iter().try_for_each(|value| check_text(&what, value))?;
+        values
+            .iter()
+            .try_for_each(|value| check_text(&what, value))?;
     }
     if !default.is_empty() {
         check_text(&what, default)?;
@@ -114,7 +118,7 @@ fn is_plain(text: &str, longest: usize) -> bool {
 }
 
 /// Whether a setting can hold the name: neither a comma nor an equals sign, nor what means all or none.
-pub(crate) fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=LONGEST).contains(&text.len())
         && text.bytes().all(is_allowed)
@@ -157,18 +161,39 @@ mod tests {
     #[test]
     fn names_are_such_as_a_setting_can_hold_each_once_and_with_a_sentence() {
         assert_eq!(listing(vec![term("week-2", "A week.")], vec![]), Ok(()));
-        for name in ["", "Weekly", "a b", "a,b", "a=b", "all", "none", "\u{1b}[2J", &"w".repeat(65)] {
+        for name in [
+            "",
+            "Weekly",
+            "a b",
+            "a,b",
+            "a=b",
+            "all",
+            "none",
+            "\u{1b}[2J",
+            &"w".repeat(65),
+        ] {
             let refused = listing(vec![term(name, "A week.")], vec![]).unwrap_err();
-            assert!(refused.starts_with("one of its windows is not named"), "{refused}");
+            assert!(
+                refused.starts_with("one of its windows is not named"),
+                "{refused}"
+            );
         }
         let twice = listing(vec![term("w", "A week."), term("w", "Another.")], vec![]);
         assert_eq!(twice.unwrap_err(), "it lists `w` twice among its windows");
         for sentence in ["", "a\u{1b}[2J", &"w".repeat(513)] {
             let refused = listing(vec![term("w", sentence)], vec![]).unwrap_err();
-            assert!(refused.starts_with("it describes `w` with a text"), "{refused}");
+            assert!(
+                refused.starts_with("it describes `w` with a text"),
+                "{refused}"
+            );
         }
-        let many: Vec<_> = (0..65).map(|at| term(&format!("w{at}"), "A week.")).collect();
-        assert_eq!(listing(many, vec![]).unwrap_err(), "it names more than 64 windows");
+        let many: Vec<_> = (0..65)
+            .map(|at| term(&format!("w{at}"), "A week."))
+            .collect();
+        assert_eq!(
+            listing(many, vec![]).unwrap_err(),
+            "it names more than 64 windows"
+        );
     }
 
     #[test]
@@ -180,9 +205,14 @@ mod tests {
             default: default.into(),
             allowed,
         };
-        let one_of = |values: &[&str]| Allowed::OneOf(values.iter().map(ToString::to_string).collect());
+        let one_of =
+            |values: &[&str]| Allowed::OneOf(values.iter().map(ToString::to_string).collect());
         let number = || Allowed::WholeNumber(Bounds { least: 1, most: 9 });
-        for (default, allowed) in [("a", one_of(&["a", "b"])), ("9", number()), ("", Allowed::AnyText)] {
+        for (default, allowed) in [
+            ("a", one_of(&["a", "b"])),
+            ("9", number()),
+            ("", Allowed::AnyText),
+        ] {
             assert_eq!(listing(vec![], vec![option(default, allowed)]), Ok(()));
         }
         let not_its_own = "its option `o` does not take its own default";

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     contract::Level,
-    settings::Origin,
+    settings::{LogicSettings, Origin},
     telemetry::{self, Fields, Logger},
 };
 use aws_sdk_s3::Client;
@@ -73,6 +73,8 @@ pub struct Supply {
     pub refresh: Option<Duration>,
     /// The file that takes the place of an object in S3 which cannot be used at the start, unless a digest is asked for.
     pub packaged: Option<PathBuf>,
+    /// What the operator asks of each: one that does not know a name of it is not taken.
+    pub settings: LogicSettings,
 }
 
 /// A supply, and what it takes to make use of it.
@@ -139,6 +141,7 @@ impl Switch {
             Err(error) => (source.packaged(error).await?, None),
         };
         source.note_cost(&logic);
+        source.note_settings(&logic);
         Ok(Self {
             state: Arc::new(Mutex::new(State::new(logic, seen, refresh))),
             source: Some(source.into()),
@@ -183,10 +186,13 @@ impl Switch {
         state.exchanges.rolled_back += 1;
         let fields = named(Fields::new(), "", failed);
         let fields = named(fields, "instead_", &previous).with("exception", reason.to_string());
-        state.current = previous;
+        state.current = previous.clone();
         drop(state);
         let message = "Component rolled back - it is not tried again";
         telemetry::line(Level::Error, Logger::Handler, message, &fields);
+        if let Some(source) = &self.source {
+            source.note_settings(&previous);
+        }
     }
 
     /// Looks for a new version in the background, if it is time to. `vet` is asked, on a thread that may block, whether
@@ -270,6 +276,7 @@ impl Switch {
         state.previous = Some(before);
         drop(state);
         telemetry::line(Level::Info, Logger::Handler, "Component exchanged", &fields);
+        source.note_settings(&logic);
     }
 
     fn refuse(&self, source: &Source, digest: Option<[u8; 32]>, reason: &dyn fmt::Display) {
@@ -328,19 +335,42 @@ impl Source {
         self.prepare(&packaged, bytes).await
     }
 
-    /// Makes a component ready on a thread that may block. An artifact is only looked for beside a file.
+    /// Makes a component ready on a thread that may block, and sees that it fits the settings. An artifact is only looked
+    /// for beside a file.
     async fn prepare(&self, origin: &Origin, bytes: Vec<u8>) -> Result<Logic, LogicError> {
         let (runtime, name) = (self.runtime.clone(), origin.to_string());
+        let asked = self.supply.settings.clone();
         let artifact = match origin {
             Origin::File(path) => Some(artifact::beside(path)),
             Origin::S3 { .. } => None,
         };
         let prepared = tokio::task::spawn_blocking(move || {
-            Logic::prepare(&runtime, &name, &bytes, artifact.as_deref())
+            let logic = Logic::prepare(&runtime, &name, &bytes, artifact.as_deref())?;
+            logic.resolve(&asked)?;
+            Ok(logic)
         });
         prepared
             .await
             .unwrap_or_else(|panicked| Err(LogicError::Engine(panicked.to_string())))
+    }
+
+    /// Says what the settings come to for a component: another one may list other corrections.
+    fn note_settings(&self, logic: &Logic) {
+        let Ok(resolved) = logic.resolve(&self.supply.settings) else {
+            return;
+        };
+        let options = resolved.settings.options.iter();
+        let options = options.map(|option| format!("{}={}", option.name, option.value));
+        let fields = named(
+            Fields::new().with("role", self.supply.role.to_string()),
+            "",
+            logic,
+        )
+        .with("windows", resolved.settings.windows)
+        .with("corrections", resolved.settings.corrections)
+        .with("options", options.collect::<Vec<_>>());
+        let message = "Component configured";
+        telemetry::line(Level::Info, Logger::Handler, message, &fields);
     }
 
     /// Says what it cost that a component had to be compiled at the start.

@@ -44,12 +44,10 @@ pub(super) fn value(value: &AttributeValue) -> Result<SdkValue, Failure> {
 
 /// Whether conditions hold of an item that is not there.
 pub(super) fn holds_of_nothing(conditions: &[Condition]) -> bool {
-    conditions
-        .iter()
-        .all(|condition| match condition.test {
-            Test::Absent | Test::AbsentOrLessThan(_) | Test::AbsentOrEquals(_) => true,
-            Test::Present | Test::Equals(_) | Test::AtMost(_) | Test::AtLeast(_) => false,
-        })
+    conditions.iter().all(|condition| match condition.test {
+        Test::Absent | Test::AbsentOrLessThan(_) | Test::AbsentOrEquals(_) => true,
+        Test::Present | Test::Equals(_) | Test::AtMost(_) | Test::AtLeast(_) => false,
+    })
 }
 
 /// A stored item.

@@ -2,9 +2,13 @@
 
 use super::{
     SETTINGS,
-    value::{BadArgument, boolean, read, within},
+    value::{BadArgument, boolean, given, read, within},
 };
-use weir::contract::{CORRECTIONS, Ceiling, Corrections, Level, Settings, Window};
+use weir::{
+    component::is_name,
+    contract::Level,
+    settings::{CEILING, Corrections, LogicSettings, MAX_SHARD_COUNT, OptionSetting},
+};
 
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct LogicArguments {
@@ -26,84 +30,124 @@ pub(super) struct LogicArguments {
     /// Maximum number of shards that a bucket is split into [default: 32]
     #[arg(long, env = "MAX_SHARD_COUNT", value_name = "COUNT", help_heading = SETTINGS)]
     pub(super) max_shard_count: Option<String>,
+    /// Further options of the component, which `weir inspect` lists: name=value, separated by commas [default: none]
+    #[arg(long, env = "LOGIC_OPTIONS", value_name = "LIST", help_heading = SETTINGS)]
+    pub(super) logic_options: Option<String>,
 }
 
 impl LogicArguments {
-    pub(super) fn read(&self, level: Level) -> Result<Settings, BadArgument> {
-        let default = Settings::default();
-        let windows = read(
-            &self.snapshot_windows,
-            "SNAPSHOT_WINDOWS",
-            "a list of hourly, daily, monthly",
-            windows,
-        )?;
-        let snapshot_ttl_days = read(
+    pub(super) fn read(&self, level: Level) -> Result<LogicSettings, BadArgument> {
+        let mut settings = LogicSettings {
+            level,
+            ..LogicSettings::default()
+        };
+        let names = "a list of the windows that the component has (`weir inspect` lists them)";
+        if let Some(windows) = read(&self.snapshot_windows, "SNAPSHOT_WINDOWS", names, names_of)? {
+            settings.windows = windows;
+        }
+        let ttl = read(
             &self.snapshot_ttl_days,
             "SNAPSHOT_TTL_DAYS",
             "a whole number from 1 to 36500",
             within(1, 36_500),
         )?;
+        settings.snapshot_ttl_days = ttl.unwrap_or(settings.snapshot_ttl_days);
         let archive = read(
             &self.enable_archival,
             "ENABLE_ARCHIVAL",
             "true, false",
             boolean,
         )?;
+        settings.archive = archive.unwrap_or(settings.archive);
         let corrections = read(
             &self.corrections,
             "CORRECTIONS",
-            "all, none, or a list of window-suffix, event-time, first-consumption, full-refill, idle-batches, shard-pressure, daily-archive",
+            "all, none, or a list of the corrections that the component has (`weir inspect` lists them)",
             corrections,
         )?;
+        settings.corrections = corrections.unwrap_or(settings.corrections);
+        self.read_options(&mut settings)?;
+        Ok(settings)
+    }
+
+    /// The component's options: two have a setting of their own.
+    fn read_options(&self, settings: &mut LogicSettings) -> Result<(), BadArgument> {
+        let further = read(
+            &self.logic_options,
+            "LOGIC_OPTIONS",
+            "a list of name=value, each name once, without those that have a setting of their own",
+            |text| self.further(text),
+        )?;
+        for (name, value) in further.unwrap_or_default() {
+            settings.set_option(option(name, value, "LOGIC_OPTIONS"));
+        }
         let is_burst = read(&self.burst_ceiling, "BURST_CEILING", "true, false", boolean)?;
-        let max_shard_count = read(
+        if let Some(is_burst) = is_burst {
+            let value = if is_burst { "burst" } else { "capacity" };
+            settings.set_option(option(CEILING.into(), value.into(), "BURST_CEILING"));
+        }
+        let count = read(
             &self.max_shard_count,
             "MAX_SHARD_COUNT",
             "a whole number from 1 to 1024",
             within(1, 1024),
         )?;
-        let ceiling = is_burst.map(|is_burst| match is_burst {
-            true => Ceiling::Burst,
-            false => Ceiling::Capacity,
-        });
-        Ok(Settings {
-            windows: windows.unwrap_or(default.windows),
-            snapshot_ttl_days: snapshot_ttl_days.unwrap_or(default.snapshot_ttl_days),
-            archive: archive.unwrap_or(default.archive),
-            corrections: corrections.unwrap_or(default.corrections),
-            ceiling: ceiling.unwrap_or(default.ceiling),
-            max_shard_count: max_shard_count.unwrap_or(default.max_shard_count),
-            level,
-        })
+        if let Some(count) = count {
+            let value = count.to_string();
+            settings.set_option(option(MAX_SHARD_COUNT.into(), value, "MAX_SHARD_COUNT"));
+        }
+        Ok(())
+    }
+
+    /// The options of a list; none where one is named twice, here or by a setting of its own.
+    fn further(&self, text: &str) -> Option<Vec<(String, String)>> {
+        let mut options: Vec<(String, String)> = Vec::new();
+        for pair in text.split(',') {
+            let (name, value) = pair.split_once('=')?;
+            let (name, value) = (name.trim(), value.trim());
+            let own = [
+                (CEILING, &self.burst_ceiling),
+                (MAX_SHARD_COUNT, &self.max_shard_count),
+            ];
+            let is_set = own
+                .iter()
+                .any(|(own, setting)| *own == name && given(setting).is_some());
+            let is_twice = options.iter().any(|(other, _)| other == name);
+            if !is_name(name) || is_set || is_twice {
+                return None;
+            }
+            options.push((name.into(), value.into()));
+        }
+        Some(options)
     }
 }
 
-/// The windows of a list, each once: a window listed twice would count everything twice.
-fn windows(text: &str) -> Option<Vec<Window>> {
-    let mut windows = Vec::new();
-    for name in text.split(',') {
-        let window = match name.trim() {
-            "hourly" => Window::Hourly,
-            "daily" => Window::Daily,
-            "monthly" => Window::Monthly,
-            _ => return None,
-        };
-        if !windows.contains(&window) {
-            windows.push(window);
+fn option(name: String, value: String, variable: &'static str) -> OptionSetting {
+    OptionSetting {
+        name,
+        value,
+        variable: Some(variable),
+    }
+}
+
+/// The names of a list, each once: a window listed twice would count everything twice.
+fn names_of(text: &str) -> Option<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    for name in text.split(',').map(str::trim) {
+        if !is_name(name) {
+            return None;
+        }
+        if !names.iter().any(|other| other == name) {
+            names.push(name.into());
         }
     }
-    Some(windows)
+    Some(names)
 }
 
 fn corrections(text: &str) -> Option<Corrections> {
     match text {
-        "all" => return Some(Corrections::all()),
-        "none" => return Some(Corrections::empty()),
-        _ => {}
+        "all" => Some(Corrections::All),
+        "none" => Some(Corrections::Named(Vec::new())),
+        names => names_of(names).map(Corrections::Named),
     }
-    text.split(',').try_fold(Corrections::empty(), |sum, name| {
-        let mut known = CORRECTIONS.iter();
-        let (_, flag) = known.find(|(known, _)| *known == name.trim())?;
-        Some(sum | *flag)
-    })
 }

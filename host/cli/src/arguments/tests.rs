@@ -2,8 +2,7 @@
 
 use super::{Arguments, BadArgument};
 use weir::{
-    contract::{Corrections, Window},
-    settings::Settings,
+    settings::{CEILING, Corrections, MAX_SHARD_COUNT, Settings},
     telemetry::{ApplicationLevel, Format},
 };
 
@@ -19,21 +18,75 @@ fn with(field: Field, value: &str) -> Result<Settings, BadArgument> {
 fn nothing_set_gives_the_documented_defaults() {
     let settings = Arguments::default().settings().unwrap();
     assert_eq!(settings.table, "rate-limits");
-    assert_eq!(settings.logic.windows, [Window::Hourly, Window::Daily]);
-    assert_eq!(
-        (
-            settings.logic.snapshot_ttl_days,
-            settings.logic.max_shard_count
-        ),
-        (90, 32)
-    );
-    assert_eq!(settings.logic.corrections, Corrections::all());
+    assert_eq!(settings.logic.windows, ["hourly", "daily"]);
+    assert_eq!(settings.logic.snapshot_ttl_days, 90);
+    assert_eq!(settings.logic.corrections, Corrections::All);
+    let defaults = [(CEILING, "capacity", None), (MAX_SHARD_COUNT, "32", None)];
+    assert_eq!(options(&settings), defaults);
     assert!(!settings.logic.archive && settings.bucket.is_none());
+}
+
+/// The options, each with the variable that names it.
+fn options(settings: &Settings) -> Vec<(&str, &str, Option<&str>)> {
+    let options = settings.logic.options.iter();
+    options
+        .map(|option| (&*option.name, &*option.value, option.variable))
+        .collect()
+}
+
+#[test]
+fn options_are_passed_on_whatever_they_are_and_two_have_a_setting_of_their_own() {
+    let further = " first-weekday=sunday, max-shard-count = 8,note=a=b,empty=";
+    let settings = with(|a| &mut a.logic.logic_options, further).unwrap();
+    let by_list = Some("LOGIC_OPTIONS");
+    assert_eq!(
+        options(&settings),
+        [
+            (CEILING, "capacity", None),
+            ("first-weekday", "sunday", by_list),
+            (MAX_SHARD_COUNT, "8", by_list),
+            ("note", "a=b", by_list),
+            ("empty", "", by_list),
+        ]
+    );
+    let settings = with(|a| &mut a.logic.max_shard_count, "16").unwrap();
+    assert_eq!(
+        options(&settings).last(),
+        Some(&(MAX_SHARD_COUNT, "16", Some("MAX_SHARD_COUNT")))
+    );
+    let settings = with(|a| &mut a.logic.burst_ceiling, "TRUE").unwrap();
+    assert_eq!(
+        options(&settings).last(),
+        Some(&(CEILING, "burst", Some("BURST_CEILING")))
+    );
+    let mut twice = Arguments::default();
+    twice.logic.max_shard_count = Some("16".into());
+    twice.logic.logic_options = Some("max-shard-count=8".into());
+    let refused = twice.settings().unwrap_err().to_string();
+    assert!(
+        refused.starts_with("LOGIC_OPTIONS (--logic-options) is `max-shard-count=8`; allowed:")
+    );
+}
+
+#[test]
+fn names_that_this_host_has_never_heard_of_are_left_to_the_component() {
+    let settings = with(|a| &mut a.logic.snapshot_windows, "hourly,weekly").unwrap();
+    assert_eq!(settings.logic.windows, ["hourly", "weekly"]);
+    for (text, expected) in [
+        ("none", Corrections::Named(vec![])),
+        (
+            "event-time, whole-weeks",
+            Corrections::Named(vec!["event-time".into(), "whole-weeks".into()]),
+        ),
+    ] {
+        let settings = with(|a| &mut a.logic.corrections, text).unwrap();
+        assert_eq!(settings.logic.corrections, expected);
+    }
 }
 
 #[test]
 fn a_bad_value_names_the_variable_the_value_and_what_is_allowed() {
-    let cases: [(Field, &str, &str); 19] = [
+    let cases: [(Field, &str, &str); 21] = [
         (
             |a| &mut a.component.logic_component,
             "s3://bucket",
@@ -48,7 +101,7 @@ fn a_bad_value_names_the_variable_the_value_and_what_is_allowed() {
         (|a| &mut a.capture.capture_names, "secret", "CAPTURE_NAMES"),
         (
             |a| &mut a.logic.snapshot_windows,
-            "hourly,weekly",
+            "hourly,,daily",
             "SNAPSHOT_WINDOWS",
         ),
         (
@@ -69,6 +122,8 @@ fn a_bad_value_names_the_variable_the_value_and_what_is_allowed() {
         ),
         (|a| &mut a.logic.enable_archival, "yes", "ENABLE_ARCHIVAL"),
         (|a| &mut a.logic.corrections, "all,none", "CORRECTIONS"),
+        (|a| &mut a.logic.logic_options, "monday", "LOGIC_OPTIONS"),
+        (|a| &mut a.logic.logic_options, "a=1,a=2", "LOGIC_OPTIONS"),
         (|a| &mut a.logic.burst_ceiling, "1", "BURST_CEILING"),
         (|a| &mut a.logic.max_shard_count, "0", "MAX_SHARD_COUNT"),
         (
@@ -100,7 +155,7 @@ fn a_bad_value_names_the_variable_the_value_and_what_is_allowed() {
 #[test]
 fn windows_are_trimmed_and_taken_once() {
     let settings = with(|a| &mut a.logic.snapshot_windows, "daily, hourly,daily").unwrap();
-    assert_eq!(settings.logic.windows, [Window::Daily, Window::Hourly]);
+    assert_eq!(settings.logic.windows, ["daily", "hourly"]);
 }
 
 #[test]
