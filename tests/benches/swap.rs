@@ -44,6 +44,7 @@ async fn main() {
         sha256: None,
         refresh: Some(Duration::ZERO),
         packaged: None,
+        settings: stage::settings().logic,
     };
     let switch = Switch::open(&runtime, supply, &s3)
         .await

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use weir::{
     batch::{BatchError, Delivery, Outcome, Processor},
-    contract::{Corrections, Level},
-    settings::Settings,
+    contract::Level,
+    settings::{Corrections, Settings},
     store::Target,
 };
 
@@ -32,14 +32,14 @@ pub struct Aggregator {
 }
 
 /// Settings of an aggregator that archives, keeps hours and days, and logs all it can.
-pub fn settings(corrections: Corrections) -> Settings {
+pub fn settings(corrections: Vec<String>) -> Settings {
     let mut settings = Settings {
         table: "limiter".into(),
         bucket: Some(BUCKET.into()),
         ..Settings::default()
     };
     settings.logic.archive = true;
-    settings.logic.corrections = corrections;
+    settings.logic.corrections = Corrections::Named(corrections);
     settings.logic.level = Level::Debug;
     settings
 }

@@ -12,7 +12,6 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 use weir::{
     batch::{Delivery, Outcome},
-    contract::Window,
     settings::{Origin, Settings},
     store::Target,
 };
@@ -114,7 +113,7 @@ pub fn settings() -> Settings {
         ..Settings::default()
     };
     settings.logic.archive = true;
-    settings.logic.windows = vec![Window::Hourly];
+    settings.logic.windows = vec!["hourly".into()];
     settings
 }
 

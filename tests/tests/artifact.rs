@@ -65,7 +65,7 @@ fn an_artifact_of_the_component_is_used_and_plans_the_same() {
     assert_eq!(place.reason(), None);
     let (compiled, precompiled) = (built::logic(), place.load());
     assert_eq!(compiled.digest(), precompiled.digest());
-    let settings = weir_tests::stage::settings().logic;
+    let settings = weir_tests::runner::told(&weir_tests::stage::settings().logic);
     let plan = |logic: &Logic| logic.probe(&settings, built::AMPLE.timeout).unwrap();
     assert_eq!(plan(&compiled), plan(&precompiled));
 }

@@ -255,7 +255,7 @@ async fn settings_hold_for_both_and_a_component_that_cannot_plan_is_named() {
         "{ended:?}"
     );
     let refused = weir(arguments)
-        .with("SNAPSHOT_WINDOWS", "weekly")
+        .with("SNAPSHOT_WINDOWS", "hourly;daily")
         .run()
         .await;
     assert_eq!(refused.code, 2, "{refused:?}");

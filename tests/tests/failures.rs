@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
 use weir::{
     batch::{Outcome, Processor},
-    contract::{Corrections, Level},
-    settings::Settings,
+    contract::Level,
+    settings::{Corrections, Settings},
     store::Target,
 };
 use weir_tests::{
-    built,
+    built, corrections,
     log::{self, Line},
     proxy::{ALWAYS, Fault, Proxy},
     record::{self, Record},
@@ -354,7 +354,7 @@ async fn writes_that_are_tried_again_alike_are_told_of_once() {
 /// Settings by which objects are named by the request and the second.
 fn without_daily_archive() -> Settings {
     let mut settings = stage::settings();
-    settings.logic.corrections &= !Corrections::DAILY_ARCHIVE;
+    settings.logic.corrections = Corrections::Named(corrections::without("daily-archive"));
     settings
 }
 

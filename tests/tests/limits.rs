@@ -211,6 +211,7 @@ fn a_component_that_loops_is_stopped_by_its_limit_and_by_what_the_batch_has_left
         };
         let logic = misbehaving::logic(limits);
         let settings = misbehaving::settings(limits, Some(Misdeed::Loop)).logic;
+        let settings = logic.resolve(&settings).expect("it fits").settings;
         let batch = Batch {
             event: record::event(&poisoned(1, &[])),
             now: record::NOW,

@@ -148,6 +148,7 @@ async fn open(
         sha256,
         refresh: Some(ALWAYS),
         packaged,
+        settings: stage::settings().logic,
     };
     Switch::open(&runtime, supply, s3).await
 }
@@ -232,11 +233,11 @@ async fn what_cannot_be_used_is_refused_with_the_reason_and_the_one_in_use_goes_
         (versions::torn(), "is not a WebAssembly component"),
         (
             versions::of_another_world(),
-            "it does not export weir:aggregator/logic@0.1.0",
+            "it does not export weir:aggregator/logic@0.2.0",
         ),
         (
             versions::of_another_version(),
-            "it speaks version 0.9.0 of the contract, this host speaks 0.1.0",
+            "it speaks version 0.9.0 of the contract, this host speaks 0.2.0",
         ),
         (versions::faulty(Fault::Describe), "the component trapped"),
         (

@@ -20,11 +20,7 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt},
     registry::LookupSpan,
 };
-use weir::{
-    batch::Processor,
-    contract::{Level, Settings},
-    metrics,
-};
+use weir::{batch::Processor, contract::Level, metrics, settings::LogicSettings};
 use weir_tests::{
     built,
     program::weir,
@@ -268,7 +264,7 @@ fn lines_below_the_level_are_not_even_built() {
     let records = [consumption(1, "ann", 3), consumption(2, "bob", 4)];
     let batch = runner::batch(record::event(&records), record::NOW);
     let plan = |level| {
-        let settings = Settings {
+        let settings = LogicSettings {
             level,
             ..runner::settings()
         };

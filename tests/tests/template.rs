@@ -463,6 +463,9 @@ fn known_metrics() -> BTreeSet<String> {
         name: "logic".into(),
         version: "1".into(),
         generations: Vec::new(),
+        windows: Vec::new(),
+        corrections: Vec::new(),
+        options: Vec::new(),
     };
     let line = metrics::line(&counters, "weir", &component, 0);
     let line: Value = serde_json::from_str(&line).expect("a line");

@@ -4,11 +4,12 @@
 use serde_json::{Value, json};
 use weir::{
     batch::Counters,
-    contract::{Attribute, AttributeValue, Corrections, Key, Level, StoredItem, Window},
+    contract::{Attribute, AttributeValue, Key, Level, StoredItem},
     settings::Settings,
 };
 use weir_tests::{
     aggregator::{self, Aggregator},
+    corrections,
     log::{self, Line},
     plan,
     record::{self, Generation::C, NOW, Record, bucket},
@@ -39,8 +40,8 @@ fn damages() -> Vec<(Value, &'static str)> {
 }
 
 fn settings() -> Settings {
-    let mut settings = aggregator::settings(Corrections::all());
-    settings.logic.windows = vec![Window::Hourly, Window::Daily];
+    let mut settings = aggregator::settings(corrections::all());
+    settings.logic.windows = vec!["hourly".into(), "daily".into()];
     settings.logic.level = Level::Info;
     settings
 }

@@ -82,19 +82,30 @@ impl LogicArguments {
             settings.set_option(option(name, value, "LOGIC_OPTIONS"));
         }
         let is_burst = read(&self.burst_ceiling, "BURST_CEILING", "true, false", boolean)?;
-        if let Some(is_burst) = is_burst {
-            let value = if is_burst { "burst" } else { "capacity" };
-            settings.set_option(option(CEILING.into(), value.into(), "BURST_CEILING"));
-        }
+        let ceiling = is_burst.map(|is_burst| if is_burst { "burst" } else { "capacity" });
         let count = read(
             &self.max_shard_count,
             "MAX_SHARD_COUNT",
             "a whole number from 1 to 1024",
             within(1, 1024),
         )?;
-        if let Some(count) = count {
-            let value = count.to_string();
-            settings.set_option(option(MAX_SHARD_COUNT.into(), value, "MAX_SHARD_COUNT"));
+        let own = [
+            (CEILING, "BURST_CEILING", ceiling.map(Into::into)),
+            (
+                MAX_SHARD_COUNT,
+                "MAX_SHARD_COUNT",
+                count.map(|count| count.to_string()),
+            ),
+        ];
+        for (name, variable, value) in own {
+            // To ask for the default is to ask nothing of a component that has no such option.
+            let is_usual = |value: &String| {
+                let mut options = settings.options.iter();
+                options.any(|option| option.name == name && option.value == *value)
+            };
+            if let Some(value) = value.filter(|value| !is_usual(value)) {
+                settings.set_option(option(name.into(), value, variable));
+            }
         }
         Ok(())
     }

@@ -182,8 +182,8 @@ fn check_tally(plan: &Plan, records: usize, context: &Context<'_>) -> Checked {
             && tally.duplicates as usize <= most
             && updates <= most,
         format_args!(
-            "it counts {deltas} deltas, {} duplicates, {} events and {updates} updates, which its batch cannot have",
-            tally.duplicates, tally.events
+            "it counts {deltas} deltas, {} duplicates, {} events, {} degraded buckets and {updates} updates, which its batch cannot have",
+            tally.duplicates, tally.events, tally.degraded
         ),
     )
 }
