@@ -141,6 +141,7 @@ lint-advisories: $(CARGO_DENY)
 $(CARGO_DENY):
 	@echo "Installing cargo-deny; this takes some minutes."
 	$(CARGO) install --quiet --locked --root target/tools --target-dir target/tools/build cargo-deny@0.20.2
+	@rm -rf target/tools/build
 
 # Tests that need one of these are left out elsewhere, and say so. In CI none is.
 TEST_TOOLS := $(strip $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm) $(if $(shell command -v jq),,jq))
