@@ -9,6 +9,7 @@ pub mod built;
 pub mod client;
 pub mod corrections;
 pub mod differences;
+pub mod document;
 pub mod emulator;
 pub mod files;
 pub mod foreign;

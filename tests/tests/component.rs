@@ -185,21 +185,6 @@ fn it_says_what_it_is() {
 }
 
 #[test]
-fn the_page_of_corrections_has_a_row_for_each_that_it_lists() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/corrections.md");
-    let page = fs::read_to_string(page).expect("the page");
-    let rows = page.lines().filter_map(|line| {
-        let (name, _) = line.strip_prefix("| `")?.split_once("` |")?;
-        Some(name.to_owned())
-    });
-    let mut rows: Vec<_> = rows.collect();
-    let mut listed = corrections::all();
-    rows.sort();
-    listed.sort();
-    assert_eq!(rows, listed);
-}
-
-#[test]
 fn it_is_small() {
     let size = real_component().len();
     assert!(size < LARGEST, "{size} bytes");
