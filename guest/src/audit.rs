@@ -66,7 +66,7 @@ pub fn plan<'a>(
                     format!("Error extracting audit event from record {index}: {problem}"),
                     fields,
                 );
-                draft.reject(index, Some(record), problem);
+                draft.reject(index, problem);
             }
         }
     }
@@ -264,7 +264,7 @@ fn extract<'a>(
             "Audit record missing action field",
             [text("pk", pk)],
         );
-        draft.reject(index, Some(record), "the audit event has no action".into());
+        draft.reject(index, "the audit event has no action".into());
         return Ok(None);
     }
     let timestamp = exported.get("timestamp").and_then(string);

@@ -20,8 +20,6 @@ use alloc::{
 pub struct Change<'a> {
     /// The record's position in the event.
     pub record: u32,
-    /// The record's SequenceNumber.
-    pub sequence: Option<&'a str>,
     /// Its place in its stream, where it tells.
     pub watermark: Option<Watermark>,
     /// Whether the bucket was changed, or came into being.
@@ -107,7 +105,6 @@ impl<'a> Change<'a> {
         let sequence = record.change.sequence.as_deref();
         let mut change = Self {
             record: index,
-            sequence,
             watermark: record
                 .arn
                 .as_deref()

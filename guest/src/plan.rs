@@ -3,7 +3,7 @@
 use crate::{
     Batch, Entry, Field, FieldValue, Key, Level, Plan, PlanError, Reject, Scope, StoredItem, Tally,
     audit, bucket, continuity,
-    event::{self, Action, Element, Record, Unreadable},
+    event::{self, Action, Element, Unreadable},
     refill,
     settings::{Correction, Settings},
     shard, source, usage,
@@ -111,7 +111,7 @@ fn read<'a>(
             format!("Error processing record: {problem}"),
             [number("record_index", index)],
         );
-        draft.reject(index, element.record(), problem);
+        draft.reject(index, problem);
     }
     changes
 }
@@ -271,23 +271,14 @@ impl Draft {
         level >= self.level
     }
 
-    /// Notes that a record could not be used.
-    pub fn reject(&mut self, index: u32, record: Option<&Record<'_>>, reason: String) {
-        let sequence = record.and_then(|record| record.change.sequence.as_deref());
-        self.plan.rejects.push(Reject {
-            record: index,
-            sequence_number: sequence.map(Into::into),
-            reason,
-        });
+    /// Notes that a record, or a part of it, could not be used.
+    pub fn reject(&mut self, record: u32, reason: String) {
+        self.plan.rejects.push(Reject { record, reason });
     }
 
     /// Notes that a part of a bucket's change could not be used.
     pub fn reject_change(&mut self, change: &bucket::Change<'_>, reason: String) {
-        self.plan.rejects.push(Reject {
-            record: change.record,
-            sequence_number: change.sequence.map(Into::into),
-            reason,
-        });
+        self.reject(change.record, reason);
     }
 
     /// Notes updates that were left out because they were made before.

@@ -18,7 +18,9 @@ use std::{
     fmt,
 };
 use table::{Key, Outcome, STATE, Table, Written, number};
-use weir_logic::{Batch, Level, OnConflict, Operation, Plan, Settings, StoredItem, Write};
+use weir_logic::{
+    AttributeValue, Batch, Level, OnConflict, Operation, Plan, Purpose, Settings, StoredItem, Write,
+};
 
 /// A batch closes when its first record has been waiting so long, in milliseconds.
 pub const WINDOW: u64 = 5_000;
@@ -53,20 +55,26 @@ pub fn settings(corrections: &[String]) -> Settings {
     }
 }
 
-/// By what a write is known again in a later round.
+/// By what a write is known again in a later round: its purpose, its item, and of usage the watermark.
 pub fn id(write: &Write) -> String {
-    let target = match &write.operation {
-        Operation::UpdateItem(update) => format!("{:?}", update.key),
+    let (pk, sk) = match &write.operation {
+        Operation::UpdateItem(update) => (update.key.pk.clone(), update.key.sk.clone()),
         Operation::PutItem(put) => {
-            let keys = put
-                .item
-                .iter()
-                .filter(|attribute| ["PK", "SK"].contains(&&*attribute.name));
-            format!("{:?}", keys.collect::<Vec<_>>())
+            let key = |name| put.item.iter().find(|attribute| attribute.name == name);
+            let text = |name| match key(name).map(|attribute| &attribute.value) {
+                Some(AttributeValue::Text(text)) => text.clone(),
+                other => panic!("an item whose {name} is {other:?}"),
+            };
+            (text("PK"), text("SK"))
         }
-        other => format!("{other:?}"),
+        other => panic!("a simulated table takes no {other:?}"),
     };
-    format!("{:?} {target}", write.purpose)
+    let watermark = match (write.purpose, &write.operation) {
+        (Purpose::Usage, Operation::UpdateItem(update)) => update.conditions.first(),
+        _ => None,
+    };
+    let watermark = watermark.map_or("", |condition| &condition.attribute);
+    format!("{:?} {pk} {sk} {watermark}", write.purpose)
 }
 
 // --------------------------------------------------------------------------------------------- one batch

@@ -1208,7 +1208,6 @@ fn a_plan_has_no_more_of_anything_than_its_batch_can_bring_about() {
     };
     let rejected = |reason: &str| Reject {
         record: 0,
-        sequence_number: None,
         reason: reason.into(),
     };
     let mut many = plan(vec![]);

@@ -37,10 +37,6 @@ pub(crate) fn print(logic: &Logic, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{name} {version} ({})", logic.name())?;
     let generations = description.generations.join(", ");
     writeln!(out, "  understands  schema generations {generations}")?;
-    writeln!(out, "  imports      {}", list(logic.imports()))?;
-    writeln!(out, "  exports      {}", list(logic.exports()))?;
-    writeln!(out, "  size         {} bytes", logic.size())?;
-    writeln!(out, "  sha256       {}", logic.digest())?;
     print_terms("windows", &description.windows, out)?;
     print_terms("corrections", &description.corrections, out)?;
     writeln!(out, "  options{}", none(&description.options))?;
@@ -49,6 +45,10 @@ pub(crate) fn print(logic: &Logic, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "    {:<18} {}", option.name, option.description)?;
         writeln!(out, "    {:<18} default: {default}; allowed: {allowed}", "")?;
     }
+    writeln!(out, "  imports      {}", list(logic.imports()))?;
+    writeln!(out, "  exports      {}", list(logic.exports()))?;
+    writeln!(out, "  size         {} bytes", logic.size())?;
+    writeln!(out, "  sha256       {}", logic.digest())?;
     Ok(())
 }
 

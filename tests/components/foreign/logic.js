@@ -25,14 +25,7 @@ function plan(batch, settings) {
     const rejects = [];
     let events = 0;
     records.forEach((record, index) => {
-        const reject = (reason) => {
-            const sequenceNumber = record?.dynamodb?.SequenceNumber;
-            rejects.push({
-                record: index,
-                sequenceNumber: typeof sequenceNumber === "string" ? sequenceNumber : null,
-                reason,
-            });
-        };
+        const reject = (reason) => rejects.push({ record: index, reason });
         try {
             const change = changeOf(record, index);
             if (change === "audit event") {
