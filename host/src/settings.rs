@@ -14,18 +14,18 @@
 //! assert!(settings.check().is_ok());
 //! ```
 //!
-//! Nothing here reads the environment. The program `weir` reads its arguments and variables into these types.
+//! Nothing here reads the environment: the program `weir` reads its arguments and variables into these types.
 
 mod capture;
 mod component;
 mod logic;
-mod origin;
 
 pub use capture::{Capture, Names};
 pub use component::Component;
-pub use origin::{BadOrigin, Origin};
 
-use crate::contract;
+pub use crate::location::Location as Origin;
+
+use crate::{aws::Connection, contract};
 
 /// What the operator decides.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub struct Settings {
     pub component: Component,
     /// Which batches are kept, if any are.
     pub capture: Option<Capture>,
+    /// How AWS is reached.
+    pub connection: Connection,
 }
 
 /// Where metrics go.
@@ -79,6 +81,7 @@ impl Default for Settings {
             metrics: None,
             component: Component::default(),
             capture: None,
+            connection: Connection::default(),
         }
     }
 }
@@ -105,6 +108,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::location::Location;
 
     #[test]
     fn the_defaults_are_a_usable_start() {
@@ -130,7 +134,7 @@ mod tests {
         };
         assert_eq!(idle.check(), Err(SettingsError::NoWrites));
         let capture = Capture {
-            to: Origin::File("batches".into()),
+            to: Location::File("batches".into()),
             every: 0,
             names: Names::Hashed,
         };
