@@ -1,14 +1,14 @@
 //! Clients of AWS, configured the standard way: environment, profiles, regions, endpoints.
 
-pub mod connection;
+mod connection;
 mod https;
 pub(crate) mod reason;
 
+pub use connection::{CA_BUNDLE, Connection, ConnectionError};
 pub use reason::reason;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::service_config::ServiceConfigKey;
-use connection::{Connection, ConnectionError};
 use std::time::Duration;
 
 /// Tries of one call; the batch's deadline ends them earlier.
@@ -17,7 +17,7 @@ const TRIES: u32 = 8;
 /// Why there can be no clients.
 #[derive(Debug, thiserror::Error)]
 pub enum AwsError {
-    /// A variable names a way to AWS that cannot be taken.
+    /// The proxy or the certificates cannot be used.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
     /// Nothing says which region to talk to.
@@ -38,13 +38,13 @@ pub enum AwsError {
     NoStream(String),
 }
 
-/// Reads the configuration. Endpoints of single services come from `AWS_ENDPOINT_URL_DYNAMODB`,
+/// Reads the configuration of the SDK. Endpoints of single services come from `AWS_ENDPOINT_URL_DYNAMODB`,
 /// `AWS_ENDPOINT_URL_S3` and the like, or from the profile's `services`.
 ///
 /// # Errors
-/// [`AwsError`], where it is not complete.
-pub async fn config() -> Result<SdkConfig, AwsError> {
-    let https = https::client(&Connection::from_environment())?;
+/// [`AwsError`], if the configuration is incomplete.
+pub async fn config(connection: &Connection) -> Result<SdkConfig, AwsError> {
+    let https = https::client(connection)?;
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(2))
         .operation_attempt_timeout(Duration::from_secs(10))

@@ -17,12 +17,14 @@ mod accepted;
 mod behind;
 mod faults;
 mod journal;
+mod open;
 mod outcome;
 mod planning;
 mod quarantine;
 mod rounds;
 mod shadow;
 
+pub use open::OpenError;
 pub use outcome::{Body, Counters, ItemFailure, Outcome, Response};
 
 use crate::{

@@ -24,6 +24,7 @@ mod source;
 
 mod hot_swap;
 mod sandbox;
+pub mod settings;
 #[cfg(feature = "compiler")]
 mod structure;
 mod version;
@@ -41,9 +42,9 @@ use crate::contract::{
     Batch, Description, Plan, PlanError, Settings,
     bindings::{Aggregator, AggregatorPre},
 };
-use crate::settings::{LogicSettings, Resolved};
 use artifact::Unusable;
 use sandbox::Sandbox;
+use settings::{LogicSettings, Resolved};
 use sha2::{Digest, Sha256};
 use std::{
     path::Path,

@@ -24,6 +24,7 @@ pub mod event_source;
 pub mod intake;
 pub mod lambda;
 pub mod limiter;
+pub mod location;
 pub mod metrics;
 pub mod printable;
 pub mod replay;

@@ -1,19 +1,19 @@
-//! Text from outside, made fit for a message.
+//! Values as they can be shown to a person.
 
-/// The longest text that is shown whole, in characters.
-const MAX_CHARACTERS: usize = 200;
+/// How much of a value is shown.
+const MAX_CHARS: usize = 200;
 
-/// A value as a person can be shown it: a long one cut, and nothing in it that acts on a terminal.
+/// A value without what acts on a terminal, and without the end of a long one.
 pub fn printable(value: &str) -> String {
     let mut shown = String::new();
-    for c in value.chars().take(MAX_CHARACTERS) {
+    for c in value.chars().take(MAX_CHARS) {
         if c.is_control() {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
         }
     }
-    if value.chars().nth(MAX_CHARACTERS).is_some() {
+    if value.chars().nth(MAX_CHARS).is_some() {
         shown.push('…');
     }
     shown
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_acts_on_a_terminal_is_escaped_and_what_is_long_is_cut() {
+    fn a_value_is_shown_so_that_it_harms_no_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
         assert_eq!(printable(&"ü".repeat(201)), "ü".repeat(200) + "…");
     }

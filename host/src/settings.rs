@@ -14,21 +14,22 @@
 //! assert!(settings.check().is_ok());
 //! ```
 //!
-//! Nothing here reads the environment. The program `weir` reads its arguments and variables into these types.
+//! Nothing here reads the environment: the program `weir` reads its arguments and variables into these types.
 
 mod capture;
 mod component;
-mod logic;
-mod origin;
 
+pub use crate::{
+    component::settings::{
+        CEILING, Corrections, Kind, LogicSettings, MAX_SHARD_COUNT, Mismatch, OptionSetting,
+        Resolved, said,
+    },
+    location::Location as Origin,
+};
 pub use capture::{Capture, Names};
 pub use component::Component;
-pub(crate) use logic::allows;
-pub use logic::{
-    CEILING, Corrections, Kind, LogicSettings, MAX_SHARD_COUNT, Mismatch, OptionSetting, Resolved,
-    said,
-};
-pub use origin::{BadOrigin, Origin};
+
+use crate::aws::Connection;
 
 /// What the operator decides.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub struct Settings {
     pub component: Component,
     /// Which batches are kept, if any are.
     pub capture: Option<Capture>,
+    /// How AWS is reached.
+    pub connection: Connection,
 }
 
 /// Where metrics go.
@@ -82,6 +85,7 @@ impl Default for Settings {
             metrics: None,
             component: Component::default(),
             capture: None,
+            connection: Connection::default(),
         }
     }
 }
@@ -108,6 +112,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::location::Location;
 
     #[test]
     fn the_defaults_are_a_usable_start() {
@@ -133,7 +138,7 @@ mod tests {
         };
         assert_eq!(idle.check(), Err(SettingsError::NoWrites));
         let capture = Capture {
-            to: Origin::File("batches".into()),
+            to: Location::File("batches".into()),
             every: 0,
             names: Names::Hashed,
         };

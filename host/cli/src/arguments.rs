@@ -32,6 +32,7 @@ mod value;
 pub use log::LogArguments;
 pub use value::BadArgument;
 
+use crate::environment;
 use weir::settings::Settings;
 
 /// The heading of the settings in help texts.
@@ -73,6 +74,7 @@ impl Arguments {
             metrics: self.log.metrics()?,
             component: self.component.read()?,
             capture: self.capture.read()?,
+            connection: environment::connection(),
         })
     }
 

@@ -1,5 +1,7 @@
 //! The program `weir`.
 
-fn main() -> std::process::ExitCode {
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
     weir_cli::main()
 }

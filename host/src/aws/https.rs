@@ -1,4 +1,4 @@
-//! The HTTP client of every call to AWS: by way of which proxy, and whose certificates are trusted.
+//! The HTTP client of every call to AWS.
 
 use super::connection::{CA_BUNDLE, Connection, ConnectionError};
 use crate::printable::printable;
@@ -17,10 +17,10 @@ use std::{fs, path::Path};
 
 const TLS: Provider = Provider::Rustls(CryptoMode::Ring);
 
-/// A client for that way to AWS.
+/// A client that uses these proxies and trusts these certificates.
 ///
 /// # Errors
-/// [`ConnectionError`]: a proxy or the file of certificates is none.
+/// [`ConnectionError`], if a proxy or the file of certificates cannot be used.
 pub(super) fn client(connection: &Connection) -> Result<SharedHttpClient, ConnectionError> {
     for (variable, address) in &connection.proxies {
         check_proxy(variable, address)?;
@@ -33,7 +33,7 @@ pub(super) fn client(connection: &Connection) -> Result<SharedHttpClient, Connec
         let client = Builder::new().tls_provider(TLS).tls_context(tls);
         return Ok(client.build_https());
     }
-    // The builder of clients has no proxies; that of connectors has, and takes them from the variables just checked.
+    // The client builder has no proxies. The connector builder has, and reads the variables that were just checked.
     Ok(
         Builder::new().build_with_connector_fn(move |settings, components| {
             let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
@@ -45,9 +45,9 @@ pub(super) fn client(connection: &Connection) -> Result<SharedHttpClient, Connec
     )
 }
 
-/// A proxy that cannot be understood would be passed by without a word.
+/// The connector ignores a proxy that it cannot parse, so such a proxy is refused here.
 fn check_proxy(variable: &'static str, address: &str) -> Result<(), ConnectionError> {
-    // Without a scheme it is one of HTTP.
+    // Without a scheme it is an HTTP proxy.
     let checked = if address.contains("://") {
         ProxyConfig::all(address)
     } else {
@@ -65,12 +65,12 @@ fn check_proxy(variable: &'static str, address: &str) -> Result<(), ConnectionEr
     }
 }
 
-/// The address behind the name and the password that it may begin with.
+/// The address without the user name and the password before it.
 fn without_password(address: &str) -> &str {
     address.rsplit_once('@').map_or(address, |(_, host)| host)
 }
 
-/// Trusts the certificates in a PEM file, and no others.
+/// Trusts only the certificates in a PEM file.
 fn trusting(file: &Path) -> Result<TlsContext, ConnectionError> {
     let unusable = |reason: String| ConnectionError {
         variable: CA_BUNDLE,
@@ -79,7 +79,7 @@ fn trusting(file: &Path) -> Result<TlsContext, ConnectionError> {
     };
     let pem = fs::read(file).map_err(|error| unusable(format!("it cannot be read ({error})")))?;
     let mut found = RootCertStore::empty();
-    // Bundles have certificates that nothing here can use. The connector would not go on with one of them.
+    // Bundles contain certificates that rustls cannot use. One of them would make the connector fail.
     let usable: String = CertificateDer::pem_slice_iter(&pem)
         .flatten()
         .filter(|certificate| found.add(certificate.clone()).is_ok())

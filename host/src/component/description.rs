@@ -1,9 +1,7 @@
 //! What a component says of itself. It goes into log lines, metrics and terminals, so it has to be short and plain.
 
-use crate::{
-    contract::{Allowed, Description, OptionDescription, Term},
-    settings::allows,
-};
+use super::settings::allows;
+use crate::contract::{Allowed, Description, OptionDescription, Term};
 use std::collections::HashSet;
 
 /// The longest name, version, schema generation or value of an option, in characters.

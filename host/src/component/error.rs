@@ -1,6 +1,7 @@
 //! What can go wrong with a component, told apart by what is to be done about it.
 
-use crate::{contract::PlanError, settings::Mismatch};
+use super::settings::Mismatch;
+use crate::contract::PlanError;
 use std::{path::PathBuf, time::Duration};
 
 /// Why there is no plan, or no component. Told apart by what is to be done about it.

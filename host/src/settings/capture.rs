@@ -1,12 +1,12 @@
 //! Which batches are kept, to be planned again.
 
-use super::Origin;
+use crate::location::Location;
 
 /// A sample of the batches that come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capture {
     /// The folder, or the bucket and what its keys begin with.
-    pub to: Origin,
+    pub to: Location,
     /// Of this many batches in a row the first is kept; at least 1.
     pub every: u32,
     /// What becomes of names.

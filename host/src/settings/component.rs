@@ -1,14 +1,13 @@
 //! Which component plans, and what it may use.
 
-use super::Origin;
-use crate::component::Limits;
+use crate::{component::Limits, location::Location};
 use std::{path::PathBuf, time::Duration};
 
 /// Where the component is and what it may use.
 #[derive(Clone, Debug)]
 pub struct Component {
     /// Its file or object.
-    pub origin: Origin,
+    pub location: Location,
     /// The file that comes with the program.
     pub packaged: PathBuf,
     /// Its SHA-256, if it is pinned.
@@ -17,22 +16,22 @@ pub struct Component {
     pub timeout: Duration,
     /// The memory limit of one instance, in bytes.
     pub memory: usize,
-    /// How often to poll for a new version; none means never.
-    pub refresh: Option<Duration>,
+    /// The least time between two polls for a new version; none means never.
+    pub poll_interval: Option<Duration>,
     /// A component to compare with, if there is one.
-    pub shadow: Option<Origin>,
+    pub shadow: Option<Location>,
 }
 
 impl Default for Component {
     fn default() -> Self {
         let packaged = packaged();
         Self {
-            origin: Origin::File(packaged.clone()),
+            location: Location::File(packaged.clone()),
             packaged,
             sha256: None,
             timeout: Duration::from_secs(5),
             memory: 256 << 20,
-            refresh: None,
+            poll_interval: None,
             shadow: None,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{
     SETTINGS,
-    component::origin,
+    component::location,
     value::{BadArgument, given, read, within},
 };
 use weir::settings::{Capture, Names};
@@ -26,7 +26,7 @@ impl CaptureArguments {
             &self.capture_to,
             "CAPTURE_TO",
             "a folder, or s3://bucket/prefix",
-            origin,
+            location,
         )?;
         let every = read(
             &self.capture_every,

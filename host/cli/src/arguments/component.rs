@@ -5,7 +5,7 @@ use super::{
     value::{BadArgument, read, within},
 };
 use std::time::Duration;
-use weir::settings::{Component, Origin};
+use weir::{location::Location, settings::Component};
 
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct ComponentArguments {
@@ -35,20 +35,25 @@ const PLACES: &str = "a path, or s3://bucket/key";
 impl ComponentArguments {
     pub(super) fn read(&self) -> Result<Component, BadArgument> {
         let default = Component::default();
-        let origin = read(&self.logic_component, "LOGIC_COMPONENT", PLACES, origin)?;
+        let location = read(
+            &self.logic_component,
+            "LOGIC_COMPONENT",
+            PLACES,
+            self::location,
+        )?;
         let sha256 = read(
             &self.logic_sha256,
             "LOGIC_SHA256",
             "64 hexadecimal digits",
             digest,
         )?;
-        let refresh = read(
+        let poll_interval = read(
             &self.logic_refresh_seconds,
             "LOGIC_REFRESH_SECONDS",
             "a whole number from 1 to 86400",
             within(1, 86_400),
         )?;
-        let shadow = read(&self.logic_shadow, "LOGIC_SHADOW", PLACES, self::origin)?;
+        let shadow = read(&self.logic_shadow, "LOGIC_SHADOW", PLACES, self::location)?;
         let timeout = read(
             &self.logic_timeout_ms,
             "LOGIC_TIMEOUT_MS",
@@ -62,19 +67,19 @@ impl ComponentArguments {
             within(1, 4095),
         )?;
         Ok(Component {
-            origin: origin.unwrap_or(default.origin),
+            location: location.unwrap_or(default.location),
             packaged: default.packaged,
             sha256,
             timeout: timeout.map_or(default.timeout, |ms| Duration::from_millis(ms.into())),
             memory: memory.map_or(default.memory, |mib| (mib as usize) << 20),
-            refresh: refresh.map(|seconds| Duration::from_secs(seconds.into())),
+            poll_interval: poll_interval.map(|seconds| Duration::from_secs(seconds.into())),
             shadow,
         })
     }
 }
 
 /// A location, as [`read`] takes it.
-pub(super) fn origin(text: &str) -> Option<Origin> {
+pub(super) fn location(text: &str) -> Option<Location> {
     text.parse().ok()
 }
 

@@ -1,15 +1,46 @@
-//! What `weir inspect` prints of a component: what it is, and what it says of itself.
+//! `weir inspect`: what a component is.
 
+use crate::{arguments::Arguments, once};
+use clap::Args;
 use serde_json::{Value, json};
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 use weir::{
     component::Logic,
     contract::{OptionDescription, Term},
     settings::said,
 };
 
+#[derive(Args)]
+pub(crate) struct Inspect {
+    /// The component: a file, or s3://bucket/key [default: the one that comes with the program]
+    file: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Inspect {
+    pub(crate) async fn run(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+        let settings = Arguments::default().settings()?;
+        let location = match &self.file {
+            Some(text) => text.parse()?,
+            None => settings.component.location.clone(),
+        };
+        let logic = once::load(&location, &settings.component, &settings.connection).await?;
+        if self.json {
+            writeln!(out, "{}", to_json(&logic))?;
+        } else {
+            print(&logic, out)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
 /// Everything, for programs.
-pub(crate) fn to_json(logic: &Logic) -> Value {
+fn to_json(logic: &Logic) -> Value {
     let description = logic.description();
     let terms = |terms: &[Term]| -> Vec<Value> {
         let term = |term: &Term| json!({ "name": term.name, "description": term.description });
@@ -31,7 +62,7 @@ pub(crate) fn to_json(logic: &Logic) -> Value {
 }
 
 /// Everything, for a person.
-pub(crate) fn print(logic: &Logic, out: &mut dyn Write) -> io::Result<()> {
+fn print(logic: &Logic, out: &mut dyn Write) -> io::Result<()> {
     let description = logic.description();
     let (name, version) = (&description.name, &description.version);
     writeln!(out, "{name} {version} ({})", logic.name())?;

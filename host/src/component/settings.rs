@@ -291,7 +291,7 @@ fn resolve_option(
 }
 
 /// Whether an option takes a value.
-pub(crate) fn allows(allowed: &Allowed, value: &str) -> bool {
+pub(super) fn allows(allowed: &Allowed, value: &str) -> bool {
     match allowed {
         Allowed::OneOf(values) => values.iter().any(|allowed| allowed == value),
         Allowed::WholeNumber(Bounds { least, most }) => {
