@@ -7,7 +7,8 @@
 use crate::{
     aws,
     contract::Level,
-    settings::{Capture, Names, Origin},
+    location::Location,
+    settings::{Capture, Names},
     telemetry::{self, Fields, Logger},
 };
 use serde::{Deserialize, Serialize};
@@ -74,10 +75,10 @@ impl Sampler {
         ) else {
             return;
         };
-        let digest = super::component::hex(&Sha256::digest(&kept)[..8]);
+        let digest = crate::digest::hex(&Sha256::digest(&kept)[..8]);
         let name = format!("batch-{}-{digest}.json", origins.now);
         let stored = match &self.capture.to {
-            Origin::File(folder) => {
+            Location::File(folder) => {
                 let file = folder.join(&name);
                 tokio::task::spawn_blocking(move || {
                     let folder = file.parent().map_or(Ok(()), std::fs::create_dir_all);
@@ -87,7 +88,7 @@ impl Sampler {
                 .map_err(|error| error.to_string())
                 .and_then(|written| written.map_err(|error| error.to_string()))
             }
-            Origin::S3 { bucket, key } => {
+            Location::S3 { bucket, key } => {
                 let key = format!("{}/{name}", key.trim_end_matches('/'));
                 let request = self.s3.put_object().bucket(bucket).key(key);
                 let request = request.content_type("application/json").body(kept.into());
@@ -151,7 +152,7 @@ const PLAIN: [&str; 5] = ["timestamp", "action", "event_id", "window", "window_s
 const AUDITED_RESOURCE: &str = "$RESOURCE:";
 
 impl Codes {
-    /// Exchanges every name in an event.
+    /// Swaps every name in an event.
     fn hide(&self, event: &mut Map<String, Value>) {
         let records = event.get_mut("Records").and_then(Value::as_array_mut);
         for record in records.into_iter().flatten() {

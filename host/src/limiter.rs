@@ -3,4 +3,4 @@
 
 pub mod filter;
 pub mod policy;
-pub(crate) mod probe;
+pub mod probe;

@@ -23,10 +23,13 @@
 //! ```
 
 use crate::{
+    aws::{self, Connection},
     contract,
+    location::Location,
+    printable::printable,
     telemetry::{ApplicationLevel, Format},
 };
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 /// The settings as they are written: by flag, by variable, or not at all.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -147,26 +150,14 @@ const PROXIES: [&str; 6] = [
 /// The variables that name hosts to be reached without one.
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
-/// The way to AWS, as far as the SDK does not read it from the environment by itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Connection {
-    /// Proxies, each with the variable that names it.
-    pub proxies: Vec<(&'static str, String)>,
-    /// The file with the only certificates to be trusted, where it is not the system that says which those are.
-    pub trusted: Option<PathBuf>,
-}
-
 /// Reads which way leads to AWS: `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY`, in capitals or not, and `AWS_CA_BUNDLE`.
 pub fn connection() -> Connection {
     let named = PROXIES.map(|name| Some((name, variable(name)?)));
     Connection {
         proxies: named.into_iter().flatten().collect(),
-        trusted: variable(CA_BUNDLE).map(PathBuf::from),
+        trusted: variable(aws::CA_BUNDLE).map(PathBuf::from),
     }
 }
-
-/// The variable that names the file of certificates.
-pub const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 
 /// Where the component is that comes with the program: beside it in a package, in a folder beside it after a build.
 fn own_component() -> PathBuf {
@@ -208,34 +199,11 @@ pub struct Settings {
     pub capture: Option<Capture>,
 }
 
-/// A place that the operator names: `s3://bucket/key`, or else a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// A file or a folder.
-    File(PathBuf),
-    /// An object, or the beginning of objects' keys.
-    S3 {
-        /// The bucket.
-        bucket: String,
-        /// The key.
-        key: String,
-    },
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => path.display().fmt(f),
-            Self::S3 { bucket, key } => write!(f, "s3://{bucket}/{key}"),
-        }
-    }
-}
-
 /// A sample of the batches that come, kept to be planned again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capture {
     /// The folder, or the bucket and what its keys begin with.
-    pub to: Origin,
+    pub to: Location,
     /// The first of so many batches is kept, at least 1.
     pub every: u32,
     /// What becomes of names.
@@ -264,7 +232,7 @@ pub enum Metrics {
 #[derive(Clone, Debug)]
 pub struct Component {
     /// Its file or object.
-    pub origin: Origin,
+    pub origin: Location,
     /// The file that comes with the program.
     pub packaged: PathBuf,
     /// Its SHA-256, if it is pinned.
@@ -276,7 +244,7 @@ pub struct Component {
     /// How often to look for a new version; none means never.
     pub refresh: Option<Duration>,
     /// A component to compare with, if there is one.
-    pub shadow: Option<Origin>,
+    pub shadow: Option<Location>,
 }
 
 /// A setting that cannot be used.
@@ -299,16 +267,6 @@ pub enum BadSetting {
         "ENABLE_ARCHIVAL (--enable-archival) is true, and there is no bucket to archive to; name one with ARCHIVE_BUCKET_NAME (--archive-bucket-name), or set ENABLE_ARCHIVAL to false"
     )]
     NoBucket,
-    /// A variable that has no flag says what cannot be done.
-    #[error("{variable} is `{value}`: {reason}")]
-    Unusable {
-        /// The variable.
-        variable: &'static str,
-        /// What it is, as far as it can be shown.
-        value: String,
-        /// Why that cannot be used, and what can.
-        reason: String,
-    },
 }
 
 impl Arguments {
@@ -441,7 +399,7 @@ impl Arguments {
 
     /// Where the component is and what it may use.
     fn component(&self) -> Result<Component, BadSetting> {
-        let origin = read(&self.logic_component, "LOGIC_COMPONENT", PLACES, origin)?;
+        let origin = read(&self.logic_component, "LOGIC_COMPONENT", PLACES, location)?;
         let sha256 = read(
             &self.logic_sha256,
             "LOGIC_SHA256",
@@ -454,7 +412,7 @@ impl Arguments {
             "a whole number from 1 to 86400",
             within(1, 86_400),
         )?;
-        let shadow = read(&self.logic_shadow, "LOGIC_SHADOW", PLACES, self::origin)?;
+        let shadow = read(&self.logic_shadow, "LOGIC_SHADOW", PLACES, location)?;
         let timeout = read(
             &self.logic_timeout_ms,
             "LOGIC_TIMEOUT_MS",
@@ -468,7 +426,7 @@ impl Arguments {
             within(1, 4095),
         )?;
         Ok(Component {
-            origin: origin.unwrap_or_else(|| Origin::File(own_component())),
+            origin: origin.unwrap_or_else(|| Location::File(own_component())),
             packaged: own_component(),
             sha256,
             timeout: Duration::from_millis(timeout.unwrap_or(5000).into()),
@@ -484,7 +442,7 @@ impl Arguments {
             &self.capture_to,
             "CAPTURE_TO",
             "a folder, or s3://bucket/prefix",
-            origin,
+            location,
         )?;
         let every = read(
             &self.capture_every,
@@ -541,26 +499,9 @@ fn read<T>(
     parse(text).map(Some).ok_or_else(|| BadSetting::NotAllowed {
         variable,
         flag,
-        value: shown(text),
+        value: printable(text),
         allowed,
     })
-}
-
-/// A value as it can be shown to a person: not all of a long one, and nothing that acts on a terminal.
-pub(crate) fn shown(value: &str) -> String {
-    const LONGEST: usize = 200;
-    let mut shown = String::new();
-    for c in value.chars().take(LONGEST) {
-        if c.is_control() {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    if value.chars().nth(LONGEST).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 fn within(least: u32, most: u32) -> impl Fn(&str) -> Option<u32> {
@@ -573,16 +514,8 @@ fn within(least: u32, most: u32) -> impl Fn(&str) -> Option<u32> {
 
 const PLACES: &str = "a path, or s3://bucket/key";
 
-/// The place that a text names; none where it begins with `s3://` and no bucket and key follow.
-pub fn origin(text: &str) -> Option<Origin> {
-    let Some(address) = text.strip_prefix("s3://") else {
-        return Some(Origin::File(text.into()));
-    };
-    let (bucket, key) = address.split_once('/')?;
-    (!bucket.is_empty() && !key.is_empty()).then(|| Origin::S3 {
-        bucket: bucket.into(),
-        key: key.into(),
-    })
+fn location(text: &str) -> Option<Location> {
+    text.parse().ok()
 }
 
 fn boolean(text: &str) -> Option<bool> {
@@ -757,13 +690,13 @@ mod tests {
 
     #[test]
     fn a_place_is_a_file_or_an_object() {
-        let object = Origin::S3 {
+        let object = Location::S3 {
             bucket: "logic".into(),
             key: "weir/new.wasm".into(),
         };
         for (text, expected) in [
             ("s3://logic/weir/new.wasm", Some(object)),
-            ("new.wasm", Some(Origin::File("new.wasm".into()))),
+            ("new.wasm", Some(Location::File("new.wasm".into()))),
             (" ", None),
         ] {
             let settings = with(|a| &mut a.logic_shadow, text).unwrap();
@@ -843,12 +776,6 @@ mod tests {
             format(json, Some("FATAL")),
             Format::Json(ApplicationLevel::Fatal)
         );
-    }
-
-    #[test]
-    fn a_value_is_shown_so_that_it_harms_no_terminal() {
-        assert_eq!(shown("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
-        assert_eq!(shown(&"ü".repeat(201)), "ü".repeat(200) + "…");
     }
 
     #[test]

@@ -13,10 +13,49 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// What was found of a table that is not wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Checked {
-    /// It is as it should be.
-    Right,
+    /// It has the primary key of a limiter's table.
+    Right {
+        /// The ARN of its latest stream, if it has one.
+        stream_arn: Option<String>,
+    },
     /// Nobody could tell, for this reason: the caller may not look, or there was no answer.
     Unknown(String),
+}
+
+/// Why the stream of a table cannot be named.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// The table cannot be described.
+    #[error(
+        "cannot look at the table {table}: {reason}. Check TABLE_NAME, the region and the endpoint, or name the stream with --stream-arn"
+    )]
+    NoTable {
+        /// Which table.
+        table: String,
+        /// What the service or the network said.
+        reason: String,
+    },
+    /// The table has no stream.
+    #[error("the table {0} has no stream: enable one with the view type NEW_AND_OLD_IMAGES")]
+    NoStream(String),
+}
+
+impl Checked {
+    /// The ARN of the latest stream of the table that was checked.
+    ///
+    /// # Errors
+    /// [`StreamError`], if the table could not be described or has no stream.
+    pub fn stream_arn(self, table: &str) -> Result<String, StreamError> {
+        match self {
+            Self::Right { stream_arn } => {
+                stream_arn.ok_or_else(|| StreamError::NoStream(table.into()))
+            }
+            Self::Unknown(reason) => Err(StreamError::NoTable {
+                table: table.into(),
+                reason,
+            }),
+        }
+    }
 }
 
 /// Why no write to the table can be made.
@@ -82,7 +121,8 @@ pub async fn check(dynamodb: &Client, table: &str) -> Result<Checked, TableError
     };
     let found = primary_key(&description);
     if found == [("PK", "S"), ("SK", "S")] {
-        return Ok(Checked::Right);
+        let stream_arn = description.latest_stream_arn;
+        return Ok(Checked::Right { stream_arn });
     }
     let found: Vec<_> = found
         .iter()

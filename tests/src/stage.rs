@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use weir::{
     batch::{Delivery, Outcome},
     contract::Window,
-    settings::{Arguments, Origin, Settings},
+    location::Location,
+    settings::{Arguments, Settings},
     store::Target,
 };
 use weir_local::LocalDynamoDb;
@@ -88,12 +89,12 @@ impl Stage {
     }
 
     /// Stores a component in the bucket, and says where it is.
-    pub async fn store(&self, key: &str, component: Vec<u8>) -> Origin {
+    pub async fn store(&self, key: &str, component: Vec<u8>) -> Location {
         let client = self.archive.s3().s3_client();
         let request = client.put_object().bucket(BUCKET).key(key);
         let stored = request.body(component.into()).send().await;
         stored.expect("the component is stored");
-        Origin::S3 {
+        Location::S3 {
             bucket: BUCKET.into(),
             key: key.into(),
         }

@@ -589,7 +589,7 @@ async fn a_place_that_is_none_is_named() {
         let ended = weir(command).run().await;
         assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{ended:?}");
         let expected = format!(
-            "`{}` is no place: name a file, or s3://bucket/key",
+            "invalid location `{}`: expected a file path or s3://bucket/key",
             command[1]
         );
         assert!(complaint(&ended).ends_with(&expected), "{ended:?}");

@@ -1,7 +1,6 @@
 //! Exchanging components while batches go on: a good one takes over, a bad one changes nothing, one that fails at its
 //! work is given up for the one before, and in no case is a batch lost or applied twice.
 
-use sha2::{Digest, Sha256};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -17,9 +16,10 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use weir::{
     batch::{Outcome, Processor},
-    component::{Limits, LogicError, Role, Runtime, Supply, Switch, hex},
+    component::{ComponentSource, HotSwap, Limits, LogicError, Role, Runtime},
     contract::Level,
-    settings::Origin,
+    digest::{hex, sha256},
+    location::Location,
 };
 use weir_tests::{
     built, log,
@@ -63,8 +63,8 @@ impl Host {
         fs::write(&file, versions::real()).expect("a file of its own");
         let stage = Stage::start().await;
         let target = stage.target();
-        let origin = Origin::File(file.clone());
-        let switch = open(&origin, sha256, None, &target.s3)
+        let location = Location::File(file.clone());
+        let switch = open(&location, sha256, None, &target.s3)
             .await
             .expect("it begins");
         Self {
@@ -136,20 +136,20 @@ impl Host {
 }
 
 async fn open(
-    origin: &Origin,
+    location: &Location,
     sha256: Option<[u8; 32]>,
     packaged: Option<PathBuf>,
     s3: &aws_sdk_s3::Client,
-) -> Result<Switch, LogicError> {
+) -> Result<HotSwap, LogicError> {
     let runtime = Runtime::new(TIGHT).expect("an engine");
-    let supply = Supply {
+    let source = ComponentSource {
         role: Role::Logic,
-        origin: origin.clone(),
+        location: location.clone(),
         sha256,
-        refresh: Some(ALWAYS),
+        poll_interval: Some(ALWAYS),
         packaged,
     };
-    Switch::open(&runtime, supply, s3).await
+    HotSwap::open(&runtime, source, s3).await
 }
 
 async fn process(processor: &Processor, records: &[Record]) -> Outcome {
@@ -161,7 +161,7 @@ async fn process(processor: &Processor, records: &[Record]) -> Outcome {
 }
 
 fn digest_of(component: &[u8]) -> String {
-    hex(&Sha256::digest(component))
+    hex(&sha256(component))
 }
 
 /// Lines with that message.
@@ -199,8 +199,8 @@ async fn a_new_object_takes_over_as_well() {
     let target = stage.target();
     let s3 = target.s3.clone();
     let key = "logic/weir.wasm";
-    let origin = stage.store(key, versions::real()).await;
-    let switch = open(&origin, None, None, &s3).await.expect("it begins");
+    let location = stage.store(key, versions::real()).await;
+    let switch = open(&location, None, None, &s3).await.expect("it begins");
     let processor = Processor::new(switch, target, stage::settings());
     process(&processor, &[consumption(1, "ann", 1)]).await;
     let new = versions::faulty(Fault::None);
@@ -384,12 +384,12 @@ async fn a_file_that_goes_away_changes_nothing_and_is_looked_for_again() {
 async fn a_bad_object_at_the_start_leaves_the_work_to_the_packaged_component() {
     let stage = Stage::start().await;
     let s3 = stage.target().s3;
-    let origin = Origin::S3 {
+    let location = Location::S3 {
         bucket: stage::BUCKET.into(),
         key: "logic/missing.wasm".into(),
     };
     let packaged = built::component("weir_logic");
-    let opened = open(&origin, None, Some(packaged.clone()), &s3);
+    let opened = open(&location, None, Some(packaged.clone()), &s3);
     let (switch, lines) = log::captured(Level::Info, opened).await;
     assert_eq!(
         switch.unwrap().current().digest(),
@@ -407,8 +407,8 @@ async fn a_bad_object_at_the_start_leaves_the_work_to_the_packaged_component() {
     // There was an answer, so it was asked for once.
     assert!(lines_of(&lines, RETRYING).is_empty(), "{lines:?}");
     // Where a digest is asked for, or nothing is packaged, there is nothing to begin with.
-    let pinned = open(&origin, Some([0; 32]), Some(packaged), &s3).await;
-    let alone = open(&origin, None, None, &s3).await;
+    let pinned = open(&location, Some([0; 32]), Some(packaged), &s3).await;
+    let alone = open(&location, None, None, &s3).await;
     for refused in [pinned, alone] {
         let error = refused.err().expect("it does not begin").to_string();
         assert!(
@@ -438,8 +438,8 @@ async fn mute() -> (String, Arc<AtomicU32>) {
 }
 
 /// An object in an S3 that cannot be asked.
-fn out_of_reach() -> Origin {
-    Origin::S3 {
+fn out_of_reach() -> Location {
+    Location::S3 {
         bucket: stage::BUCKET.into(),
         key: "logic/weir.wasm".into(),
     }
@@ -450,8 +450,8 @@ async fn an_s3_that_does_not_answer_is_asked_three_times_and_then_the_packaged_c
     let (url, taken) = mute().await;
     let s3 = weir_local::s3_client(&url);
     let packaged = built::component("weir_logic");
-    let origin = out_of_reach();
-    let opened = open(&origin, None, Some(packaged), &s3);
+    let location = out_of_reach();
+    let opened = open(&location, None, Some(packaged), &s3);
     let (switch, lines) = log::captured(Level::Info, opened).await;
     assert_eq!(
         switch.unwrap().current().digest(),
@@ -466,7 +466,7 @@ async fn an_s3_that_does_not_answer_is_asked_three_times_and_then_the_packaged_c
     );
     for line in said {
         assert_eq!(line.text("level"), "WARNING");
-        assert_eq!(line.text("origin"), origin.to_string());
+        assert_eq!(line.text("origin"), location.to_string());
         assert!(!line.text("exception").is_empty(), "{line}");
     }
     let instead = "Component cannot be used - the packaged one takes its place";
@@ -479,11 +479,11 @@ async fn without_a_packaged_component_a_start_ends_with_what_keeps_it_from_s3() 
     let url = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
     let s3 = weir_local::s3_client(&url);
-    let origin = out_of_reach();
-    let opened = open(&origin, None, None, &s3);
+    let location = out_of_reach();
+    let opened = open(&location, None, None, &s3);
     let (switch, lines) = log::captured(Level::Info, opened).await;
     let error = switch.err().expect("it does not begin").to_string();
-    let begins = format!("cannot fetch the component {origin}: ");
+    let begins = format!("cannot fetch the component {location}: ");
     assert!(error.starts_with(&begins), "{error}");
     assert_eq!(lines_of(&lines, RETRYING).len(), 2, "{lines:?}");
 }
@@ -492,12 +492,12 @@ async fn without_a_packaged_component_a_start_ends_with_what_keeps_it_from_s3() 
 async fn an_object_that_is_there_at_the_last_attempt_is_taken() {
     let stage = Stage::start().await;
     let proxy = Proxy::start(stage.s3()).await;
-    let origin = stage.store("logic/weir.wasm", versions::real()).await;
+    let location = stage.store("logic/weir.wasm", versions::real()).await;
     proxy.inject(proxy::Fault::Refused(503, "SlowDown"), 1, &["GET"]);
     proxy.inject(proxy::Fault::LostResponse, 1, &["GET"]);
     let s3 = weir_local::s3_client(proxy.endpoint());
-    let switch = open(&origin, None, None, &s3).await.expect("it begins");
-    assert_eq!(switch.current().name(), origin.to_string());
+    let switch = open(&location, None, None, &s3).await.expect("it begins");
+    assert_eq!(switch.current().name(), location.to_string());
     assert_eq!(proxy.happened(), 2);
 }
 
@@ -505,8 +505,8 @@ async fn an_object_that_is_there_at_the_last_attempt_is_taken() {
 async fn an_object_that_is_too_large_is_not_compiled() {
     let stage = Stage::start().await;
     let large = vec![0; (8 << 20) + 1];
-    let origin = stage.store("logic/weir.wasm", large).await;
-    let opened = open(&origin, None, None, &stage.target().s3).await;
+    let location = stage.store("logic/weir.wasm", large).await;
+    let opened = open(&location, None, None, &stage.target().s3).await;
     let error = opened.err().expect("it does not begin").to_string();
     assert!(error.contains("it is larger than 8388608 bytes"), "{error}");
 }
@@ -620,7 +620,7 @@ fn under_load_good_and_bad_versions_come_and_no_batch_is_lost_or_applied_twice()
 #[tokio::test]
 async fn a_file_that_cannot_be_used_stops_the_start() {
     let s3 = Stage::start().await.target().s3;
-    let origin = Origin::File(Path::new("no/such.wasm").into());
-    let error = open(&origin, None, Some(built::component("weir_logic")), &s3).await;
+    let location = Location::File(Path::new("no/such.wasm").into());
+    let error = open(&location, None, Some(built::component("weir_logic")), &s3).await;
     assert!(matches!(error.err(), Some(LogicError::Unreadable { .. })));
 }

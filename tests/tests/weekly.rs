@@ -4,9 +4,10 @@
 use std::{collections::BTreeMap, fs, time::Duration};
 use weir::{
     batch::Processor,
-    component::{Logic, Role, Runtime, Supply, Switch},
+    component::{ComponentSource, HotSwap, Logic, Role, Runtime},
     contract::{Level, Window},
-    settings::{Origin, Settings},
+    location::Location,
+    settings::Settings,
 };
 use weir_tests::{
     built, log,
@@ -136,14 +137,14 @@ async fn a_swap_leaves_the_hours_as_they_are_and_begins_the_weeks() {
     fs::copy(built::component("weir_logic"), &file).expect("the old component's file");
     let runtime = Runtime::new(built::AMPLE).expect("an engine");
     let target = stage.target();
-    let supply = Supply {
+    let source = ComponentSource {
         role: Role::Logic,
-        origin: Origin::File(file.clone()),
+        location: Location::File(file.clone()),
         sha256: None,
-        refresh: Some(Duration::ZERO),
+        poll_interval: Some(Duration::ZERO),
         packaged: None,
     };
-    let switch = Switch::open(&runtime, supply, &target.s3);
+    let switch = HotSwap::open(&runtime, source, &target.s3);
     let processor = Processor::new(switch.await.expect("the old component"), target, settings());
     process(&processor, &[consumption(1, "ann", 1).created(SUNDAY)]).await;
     assert_eq!(

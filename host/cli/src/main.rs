@@ -22,14 +22,16 @@ use std::{
 use weir::{
     aws,
     batch::{Counters, Delivery, Processor},
-    component::{Limits, Logic, Role, Runtime, Supply, Switch},
+    component::{ComponentSource, HotSwap, Limits, Logic, Role, Runtime},
     contract::{Batch, Level},
     diff,
     intake::{self, Source},
     lambda,
     limiter::policy,
+    location::Location,
     replay,
-    settings::{self, Arguments, Component, Metrics, Origin, Settings},
+    settings::{self, Arguments, Component, Metrics, Settings},
+    shutdown,
     store::Target,
     telemetry, worker,
 };
@@ -74,7 +76,7 @@ fn explained(error: &anyhow::Error) -> String {
 /// 2 where the program was not told what it needs, 1 where the work failed.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     let is_usage = error.is::<weir::settings::BadSetting>()
-        || matches!(error.downcast_ref(), Some(aws::AwsError::Setting(_)))
+        || matches!(error.downcast_ref(), Some(aws::AwsError::Connection(_)))
         || error.is::<weir::event_source::RulesError>()
         || error.is::<weir::limiter::filter::FilterError>();
     ExitCode::from(if is_usage { 2 } else { 1 })
@@ -130,27 +132,26 @@ fn limits(component: &Component) -> Limits {
     }
 }
 
-/// The place that an argument names.
-fn place(text: &str) -> anyhow::Result<Origin> {
-    settings::origin(text)
-        .with_context(|| format!("`{text}` is no place: name a file, or s3://bucket/key"))
+/// The configured clients' way to AWS.
+async fn aws_config() -> Result<aws_config::SdkConfig, aws::AwsError> {
+    aws::config(&settings::connection()).await
 }
 
 /// The component at a place, to be used once or twice.
-async fn logic(origin: &Origin, settings: &Component) -> anyhow::Result<Logic> {
+async fn logic(origin: &Location, settings: &Component) -> anyhow::Result<Logic> {
     let limits = limits(settings);
-    if let Origin::File(path) = origin {
+    if let Location::File(path) = origin {
         return Ok(Logic::load(path, settings.sha256, limits)?);
     }
-    let (runtime, s3) = (Runtime::new(limits)?, aws::s3(&aws::config().await?));
-    let supply = Supply {
+    let (runtime, s3) = (Runtime::new(limits)?, aws::s3(&aws_config().await?));
+    let supply = ComponentSource {
         role: Role::Logic,
-        origin: origin.clone(),
+        location: origin.clone(),
         sha256: settings.sha256,
-        refresh: None,
+        poll_interval: None,
         packaged: None,
     };
-    Ok(Switch::open(&runtime, supply, &s3).await?.current())
+    Ok(HotSwap::open(&runtime, supply, &s3).await?.current())
 }
 
 /// A batch of a file, as it is to be planned.
@@ -239,8 +240,8 @@ async fn run_diff(arguments: &Diff, out: &mut dyn Write) -> anyhow::Result<ExitC
         sha256: None,
         ..settings.component
     };
-    let old = logic(&place(&arguments.old)?, &component).await?;
-    let new = logic(&place(&arguments.new)?, &component).await?;
+    let old = logic(&arguments.old.parse()?, &component).await?;
+    let new = logic(&arguments.new.parse()?, &component).await?;
     let mut is_same = true;
     for file in &arguments.files {
         for Given { name, batch, .. } in batches(file, &arguments.moment, unknown)? {
@@ -275,7 +276,10 @@ async fn run_diff(arguments: &Diff, out: &mut dyn Write) -> anyhow::Result<ExitC
 
 #[cfg(feature = "compiler")]
 fn run_compile(compile: &Compile, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    use weir::component::artifact::{self, Target};
+    use weir::component::{
+        artifact::{self, Target},
+        precompile,
+    };
     let target = compile
         .target
         .map(Into::into)
@@ -284,7 +288,7 @@ fn run_compile(compile: &Compile, out: &mut dyn Write) -> anyhow::Result<ExitCod
     let component = std::fs::read(&compile.file)
         .with_context(|| format!("cannot read the component {}", compile.file.display()))?;
     let started = std::time::Instant::now();
-    let artifact = artifact::precompile(&compile.file.display().to_string(), &component, target)?;
+    let artifact = precompile(&compile.file.display().to_string(), &component, target)?;
     let output = compile
         .output
         .clone()
@@ -327,26 +331,26 @@ async fn assemble(
         ..
     } = settings.component.clone();
     let runtime = Runtime::new(limits(&settings.component))?;
-    let supply = Supply {
+    let supply = ComponentSource {
         role: Role::Logic,
-        origin,
+        location: origin,
         sha256,
-        refresh,
+        poll_interval: refresh,
         packaged: Some(packaged).filter(|file| file.exists()),
     };
-    let logic = Switch::open(&runtime, supply, &target.s3);
+    let logic = HotSwap::open(&runtime, supply, &target.s3);
     let shadow = async {
         match shadow {
             None => None,
             Some(origin) => {
-                let supply = Supply {
+                let supply = ComponentSource {
                     role: Role::Shadow,
-                    origin,
+                    location: origin,
                     sha256: None,
-                    refresh,
+                    poll_interval: refresh,
                     packaged: None,
                 };
-                let opened = Switch::open(&runtime, supply, &target.s3).await;
+                let opened = HotSwap::open(&runtime, supply, &target.s3).await;
                 let noted = opened.inspect_err(|error| {
                     telemetry::line(
                         Level::Warning,
@@ -371,7 +375,7 @@ async fn assemble(
 
 async fn run_apply(apply: Apply, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let settings = settle(&apply.settings)?;
-    let target = target(&settings, &aws::config().await?);
+    let target = target(&settings, &aws_config().await?);
     let logic = logic(&settings.component.origin, &settings.component).await?;
     let processor = Processor::new(logic, target, settings);
     processor.check_table().await?;
@@ -451,7 +455,7 @@ fn counted(count: u64, thing: &str) -> String {
 async fn run_inspect(inspect: &Inspect, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let settings = Arguments::default().validate()?.component;
     let origin = match &inspect.file {
-        Some(text) => place(text)?,
+        Some(text) => text.parse()?,
         None => settings.origin.clone(),
     };
     let logic = logic(&origin, &settings).await?;
@@ -494,15 +498,16 @@ async fn run_worker(worker: Worker, out: &mut dyn Write) -> anyhow::Result<ExitC
     let options = worker.options()?;
     options.rules.check()?;
     let settings = settle(&worker.settings)?;
-    let config = aws::config().await?;
+    let config = aws_config().await?;
     let region = config.region().map(ToString::to_string).unwrap_or_default();
-    let stream_arn = match &worker.stream_arn {
-        Some(arn) => arn.clone(),
-        None => aws::stream_of(&config, &settings.table).await?,
-    };
+    let table = settings.table.clone();
     let target = target(&settings, &config);
     let processor = Arc::new(assemble(settings, target).await?);
-    processor.check_table().await?;
+    let checked = processor.check_table().await?;
+    let stream_arn = match &worker.stream_arn {
+        Some(arn) => arn.clone(),
+        None => checked.stream_arn(&table)?,
+    };
     let streams = aws_sdk_dynamodbstreams::Client::new(&config);
     let report = worker::run(
         &streams,
@@ -510,7 +515,7 @@ async fn run_worker(worker: Worker, out: &mut dyn Write) -> anyhow::Result<ExitC
         &region,
         Arc::clone(&processor),
         &options,
-        worker::interrupted(),
+        shutdown::requested(),
     )
     .await?;
     let totals = processor.totals();
@@ -627,7 +632,7 @@ async fn run_local(local: &Local, out: &mut dyn Write) -> anyhow::Result<ExitCod
         }
     };
     tokio::select! {
-        () = worker::interrupted() => {}
+        () = shutdown::requested() => {}
         error = sweeps => return Err(error.into()),
     }
     s3.stop().await;
@@ -661,7 +666,7 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut settings = arguments.validate()?;
     settings.metrics = settings.metrics.or(Some(Metrics::Emf));
     start_log(arguments, &settings, io::stdout());
-    let target = target(&settings, &aws::config().await?);
+    let target = target(&settings, &aws_config().await?);
     let processor = assemble(settings, target).await?;
     lambda::serve(Arc::new(processor))
         .await
