@@ -16,7 +16,7 @@
 //! }
 //! ```
 //!
-//! Loading takes these steps: the file or object is read ([`source`]), its code comes from an [`artifact`] or from the
+//! Loading takes these steps: the file or object is read, its code comes from an [`artifact`] or from the
 //! compiler, what it imports and exports is checked and linked, and the component is asked to describe itself.
 
 pub mod artifact;

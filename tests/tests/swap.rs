@@ -1,5 +1,5 @@
-//! Exchanging components while batches go on: a good one takes over, a bad one changes nothing, one that fails at its
-//! work is given up for the one before, and in no case is a batch lost or applied twice.
+//! Hot swap while batches go on: a good component takes over, a bad one changes nothing, one that fails at its work is
+//! rolled back, and no batch is lost or applied twice.
 
 use std::{
     fs,
@@ -16,7 +16,10 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use weir::{
     batch::{Outcome, Processor},
-    component::{ComponentSource, HotSwap, Limits, LogicError, Role, Runtime},
+    component::{
+        ComponentSource, HotSwap, Limits, LogicError, PollOutcome, Refusal, Role, RollBackOutcome,
+        Runtime,
+    },
     contract::Level,
     digest::{hex, sha256},
     location::Location,
@@ -35,10 +38,10 @@ const TIGHT: Limits = Limits {
     timeout: Duration::from_millis(500),
 };
 
-/// Looks for a new version are as close together as can be.
+/// Polls for a new version are as frequent as they can be.
 const ALWAYS: Duration = Duration::ZERO;
 
-/// How often a new version is waited for.
+/// How many batches wait for a new version.
 const LOOKS: u32 = 500;
 
 /// A host with a component in a file of its own.
@@ -282,8 +285,65 @@ async fn what_cannot_be_used_is_refused_with_the_reason_and_the_one_in_use_goes_
 }
 
 #[tokio::test]
+async fn polls_and_roll_backs_say_what_came_of_them() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("logic.wasm");
+    fs::write(&file, versions::real()).expect("a file of its own");
+    let s3 = weir_local::s3_client("http://127.0.0.1:9");
+    let location = Location::File(file.clone());
+    let opened = open(&location, None, None, &s3);
+    let swap = opened.await.expect("it begins");
+    let first = swap.current();
+    let accept = |_: &_| Ok(());
+    assert!(matches!(swap.poll(accept).await, PollOutcome::Unchanged));
+
+    fs::write(&file, versions::faulty(Fault::None)).expect("a new version");
+    let PollOutcome::Swapped { new, before } = swap.poll(accept).await else {
+        panic!("the new version is good")
+    };
+    assert_eq!(swap.current().digest(), new.digest());
+    assert_eq!(before.digest(), first.digest());
+
+    let RollBackOutcome::RolledBack { to } = swap.roll_back(&new, &"it failed") else {
+        panic!("there is one before")
+    };
+    assert_eq!(to.digest(), first.digest());
+    let again = swap.roll_back(&new, &"it failed");
+    assert!(matches!(again, RollBackOutcome::Superseded));
+    let alone = swap.roll_back(&first, &"it failed");
+    assert!(matches!(alone, RollBackOutcome::NoPrevious));
+
+    fs::write(&file, versions::noted(versions::real(), 1)).expect("another version");
+    match swap.poll(|_| Err("not this one".into())).await {
+        PollOutcome::Refused {
+            refusal: refusal @ Refusal::Vetoed { .. },
+            kept,
+        } => {
+            assert_eq!(refusal.to_string(), "not this one");
+            assert_eq!(kept.digest(), first.digest());
+        }
+        _ => panic!("it was vetoed"),
+    }
+    fs::write(&file, "no component").expect("a version that is none");
+    match swap.poll(accept).await {
+        PollOutcome::Refused {
+            refusal: Refusal::Unusable { error, .. },
+            ..
+        } => assert!(matches!(error, LogicError::NotAComponent { .. })),
+        _ => panic!("it cannot be loaded"),
+    }
+    fs::remove_file(&file).expect("no version");
+    match swap.poll(accept).await {
+        PollOutcome::Refused { refusal, .. } => assert_eq!(refusal.sha256(), None),
+        _ => panic!("there is nothing to read"),
+    }
+    let fixed = HotSwap::from(first);
+    assert!(matches!(fixed.poll(accept).await, PollOutcome::NotPolled));
+}
+
+#[tokio::test]
 async fn where_a_digest_is_asked_for_nothing_else_is_taken() {
-    let mut host = Host::with(Some(Sha256::digest(versions::real()).into())).await;
+    let mut host = Host::with(Some(sha256(&versions::real()))).await;
     let before = host.digest();
     host.replace(versions::noted(versions::real(), 1));
     let ((), lines) = log::captured(Level::Info, host.deliver_until_refused()).await;
@@ -299,7 +359,7 @@ async fn where_a_digest_is_asked_for_nothing_else_is_taken() {
 }
 
 #[tokio::test]
-async fn a_component_that_fails_at_its_work_is_given_up_and_the_batch_is_done_by_the_one_before() {
+async fn a_component_that_fails_at_its_work_is_discarded_and_the_batch_is_done_by_the_one_before() {
     for (fault, reason) in [
         (Fault::Some, "the component trapped"),
         (Fault::Loop, "the component was stopped after 500 ms"),

@@ -454,7 +454,7 @@ fn counted(count: u64, thing: &str) -> String {
 
 async fn run_inspect(inspect: &Inspect, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let settings = Arguments::default().validate()?.component;
-    let origin = match &inspect.file {
+    let origin: Location = match &inspect.file {
         Some(text) => text.parse()?,
         None => settings.origin.clone(),
     };

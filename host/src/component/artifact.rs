@@ -19,7 +19,7 @@ use std::{
 };
 use wasmtime::component::Component;
 
-/// How far a label is looked for.
+/// The label ends within this many bytes.
 const MAX_LABEL_BYTES: usize = 1024;
 
 /// What an artifact is made for: the baseline instruction set of an architecture, since Lambda does not say which

@@ -80,8 +80,8 @@ impl State {
 impl HotSwap {
     /// Loads the first component.
     ///
-    /// If it cannot be fetched from S3 or cannot be used, the packaged one takes its place until a good one comes: a bad
-    /// object must not stop the functions that are started after it was stored.
+    /// If it cannot be fetched from S3 or cannot be used, the packaged one takes its place until a good one comes: a
+    /// bad object must not stop the functions that are started after it was stored.
     ///
     /// # Errors
     /// [`LogicError`], if there is no component to begin with.

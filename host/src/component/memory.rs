@@ -16,7 +16,7 @@ pub(super) struct MemoryLimiter {
 }
 
 impl MemoryLimiter {
-    /// Allows so many bytes of linear memory in all.
+    /// Allows this many bytes of linear memory in all.
     pub(super) fn new(allowed_bytes: usize) -> Self {
         Self {
             allowed_bytes,

@@ -1,5 +1,5 @@
-//! How large a component's code is, checked before it is compiled: the time and memory of compiling grow faster than the
-//! code, and a host that is killed by it cannot fall back to another component.
+//! How large a component's code is, checked before it is compiled: the time and memory of compiling grow faster than
+//! the code, and a host that is killed by it cannot fall back to another component.
 
 use super::{imports, version};
 use wasmparser::{Encoding, FunctionBody, Parser, Payload};

@@ -7,7 +7,7 @@ use std::{
 };
 use wasmtime::Engine;
 
-/// How often running components are looked at. A time-out is exact to this.
+/// How often the clock advances. A time-out is exact to this.
 const TICK: Duration = Duration::from_millis(5);
 
 /// How many ticks a time takes, at least one.
