@@ -29,7 +29,7 @@ pub use outcome::{Body, Counters, ItemFailure, Outcome, Response};
 
 use crate::{
     capture::{Origins, Sampler},
-    component::{Logic, LogicError, Switch},
+    component::{HotSwap, Logic, LogicError},
     contract::Level,
     event::{self, Records},
     limiter::policy,
@@ -56,7 +56,7 @@ use tracing::Instrument;
 
 /// What turns batches into outcomes. Share it: all state is that of its clients.
 pub struct Processor {
-    switch: Switch,
+    switch: HotSwap,
     shadow: Option<Shadow>,
     sampler: Option<Sampler>,
     target: Target,
@@ -166,7 +166,7 @@ impl Progress {
 
 impl Processor {
     /// A processor that plans with a component, or with one that is exchanged as the switch says, and writes to `target`.
-    pub fn new(logic: impl Into<Switch>, target: Target, settings: Settings) -> Self {
+    pub fn new(logic: impl Into<HotSwap>, target: Target, settings: Settings) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let sampler = settings.capture.clone();
         let sampler = sampler.map(|capture| Sampler::new(capture, target.s3.clone()));
@@ -184,7 +184,7 @@ impl Processor {
     }
 
     /// With a second component, whose plans are compared and thrown away.
-    pub fn with_shadow(mut self, shadow: impl Into<Switch>) -> Self {
+    pub fn with_shadow(mut self, shadow: impl Into<HotSwap>) -> Self {
         self.shadow = Some(Shadow::new(shadow.into()));
         self
     }
@@ -212,7 +212,7 @@ impl Processor {
             self.log_refusal(delivery, &error);
             return Err(error);
         }
-        self.switch.refresh(self.vet());
+        self.switch.poll_if_due(self.vet());
         let logic = self.switch.current();
         let span = tracing::info_span!(
             "batch",
@@ -266,7 +266,7 @@ impl Processor {
         counters.records = records.into();
         counters.slowest_batch_micros = micros(started);
         for switch in [Some(&self.switch), self.shadow.as_ref().map(Shadow::switch)] {
-            counters.count_exchanges(switch.map(Switch::take_exchanges).unwrap_or_default());
+            counters.count_swaps(switch.map(HotSwap::take_swaps).unwrap_or_default());
         }
         *self.totals.lock().unwrap_or_else(PoisonError::into_inner) += counters;
         let errors = self.log_end(delivery, records, started, &mut progress);

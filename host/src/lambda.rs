@@ -12,8 +12,8 @@ use crate::{
     batch::{BatchError, Delivery, Processor, Response, margin},
     component::LogicError,
     contract::Level,
+    shutdown,
     telemetry::{self, Fields, Logger},
-    worker,
 };
 use lambda_runtime::{
     Context, Diagnostic, Error, LambdaEvent, LambdaInvocation, Runtime, service_fn,
@@ -48,7 +48,7 @@ pub async fn serve(processor: Arc<Processor>) -> Result<(), Error> {
     let mut serving = pin!(Runtime::new(invocations).layer(in_hand.clone()).run());
     tokio::select! {
         served = &mut serving => return served,
-        () = worker::interrupted() => {}
+        () = shutdown::requested() => {}
     }
     // Goes on until the invocation in hand is answered; from then on the lock is held here, and none is begun.
     tokio::select! {

@@ -19,12 +19,9 @@
 mod capture;
 mod component;
 
-pub use crate::{
-    component::settings::{
-        CEILING, Corrections, Kind, LogicSettings, MAX_SHARD_COUNT, Mismatch, OptionSetting,
-        Resolved, said,
-    },
-    location::Location as Origin,
+pub use crate::component::settings::{
+    CEILING, Corrections, Kind, LogicSettings, MAX_SHARD_COUNT, Mismatch, OptionSetting, Resolved,
+    said,
 };
 pub use capture::{Capture, Names};
 pub use component::Component;

@@ -12,7 +12,8 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 use weir::{
     batch::{Delivery, Outcome},
-    settings::{Origin, Settings},
+    location::Location,
+    settings::Settings,
     store::Target,
 };
 use weir_local::LocalDynamoDb;
@@ -87,12 +88,12 @@ impl Stage {
     }
 
     /// Stores a component in the bucket, and says where it is.
-    pub async fn store(&self, key: &str, component: Vec<u8>) -> Origin {
+    pub async fn store(&self, key: &str, component: Vec<u8>) -> Location {
         let client = self.archive.s3().s3_client();
         let request = client.put_object().bucket(BUCKET).key(key);
         let stored = request.body(component.into()).send().await;
         stored.expect("the component is stored");
-        Origin::S3 {
+        Location::S3 {
             bucket: BUCKET.into(),
             key: key.into(),
         }

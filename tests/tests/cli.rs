@@ -635,7 +635,7 @@ async fn the_worker_needs_a_table_with_a_stream() {
         .run()
         .await;
     assert_eq!(ended.code, 1, "{ended:?}");
-    for words in ["no-such-table", "Check TABLE_NAME"] {
+    for words in ["no-such-table", "check TABLE_NAME"] {
         assert!(ended.err.contains(words), "{words}: {ended:?}");
     }
 }

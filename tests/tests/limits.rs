@@ -58,8 +58,8 @@ async fn a_component_that_exceeds_its_limits_gives_a_typed_error_and_nothing_is_
             |error| matches!(error, LogicError::TimedOut(time) if *time == TIGHT.timeout),
         ),
         (Misdeed::Allocate, |error| {
-            matches!(error, LogicError::OutOfMemory { wanted, limit }
-                if *limit == TIGHT.memory && wanted > limit)
+            matches!(error, LogicError::OutOfMemory { denied, limit }
+                if *limit == TIGHT.memory && denied > limit)
         }),
         (Misdeed::Trap, |error| {
             matches!(error, LogicError::Trapped(_))
@@ -103,7 +103,7 @@ fn what_all_memories_of_a_component_take_counts_against_its_limit() {
     // The second memory alone would fit.
     let refused = load(127).err();
     assert!(
-        matches!(refused, Some(LogicError::OutOfMemory { wanted, limit }) if wanted > limit && limit == limits.memory),
+        matches!(refused, Some(LogicError::OutOfMemory { denied, limit }) if denied > limit && limit == limits.memory),
         "{refused:?}"
     );
 }

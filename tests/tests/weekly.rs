@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 use tempfile::TempDir;
 use weir::{
     batch::{Outcome, Processor},
-    component::{Logic, LogicError, Role, Runtime, Supply, Switch},
+    component::{ComponentSource, HotSwap, Logic, LogicError, Role, Runtime},
     contract::Level,
-    settings::{Corrections, OptionSetting, Origin, Settings},
+    location::Location,
+    settings::{Corrections, OptionSetting, Settings},
 };
 use weir_tests::{
     built, log,
@@ -219,15 +220,15 @@ impl Host {
         fs::write(&file, component).expect("the component's file");
         let runtime = Runtime::new(built::AMPLE).expect("an engine");
         let target = stage.target();
-        let supply = Supply {
+        let supply = ComponentSource {
             role: Role::Logic,
-            origin: Origin::File(file.clone()),
+            location: Location::File(file.clone()),
             sha256: None,
-            refresh: Some(Duration::ZERO),
+            poll_interval: Some(Duration::ZERO),
             packaged: None,
             settings: settings.logic.clone(),
         };
-        let switch = Switch::open(&runtime, supply, &target.s3).await?;
+        let switch = HotSwap::open(&runtime, supply, &target.s3).await?;
         let place = stage
             .usage()
             .await

@@ -2,7 +2,7 @@
 
 use weir::{
     aws::{self, Connection},
-    component::{Logic, Role, Runtime, Supply, Switch},
+    component::{ComponentSource, HotSwap, Logic, Role, Runtime},
     location::Location,
     settings::{Component, LogicSettings},
 };
@@ -18,14 +18,14 @@ pub(crate) async fn load(
         return Ok(Logic::load(path, settings.sha256, limits)?);
     }
     let s3 = aws::s3(&aws::config(connection).await?);
-    let supply = Supply {
+    let supply = ComponentSource {
         role: Role::Logic,
-        origin: location.clone(),
+        location: location.clone(),
         sha256: settings.sha256,
-        refresh: None,
+        poll_interval: None,
         packaged: None,
         settings: LogicSettings::nothing(),
     };
-    let opened = Switch::open(&Runtime::new(limits)?, supply, &s3).await?;
+    let opened = HotSwap::open(&Runtime::new(limits)?, supply, &s3).await?;
     Ok(opened.current())
 }

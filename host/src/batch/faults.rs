@@ -97,16 +97,16 @@ impl Processor {
     ///
     /// # Errors
     /// [`TableError`]: no write to it can be made.
-    pub async fn check_table(&self) -> Result<(), TableError> {
+    pub async fn check_table(&self) -> Result<Checked, TableError> {
         self.table.begin();
         let checked = table::check(&self.target.dynamodb, &self.target.table).await?;
-        if let Checked::Unknown(reason) = checked {
+        if let Checked::Unknown(reason) = &checked {
             let fields = Fields::new()
                 .with("table_name", &self.target.table)
                 .with("exception", reason);
             telemetry::line(Level::Info, Logger::Handler, "Table not checked", &fields);
         }
-        Ok(())
+        Ok(checked)
     }
 
     /// Does a batch's work, and looks at the table beside the first one's. The work never waits for that: where the

@@ -3,7 +3,7 @@
 use super::Processor;
 use crate::{
     aws::{self, AwsError},
-    component::{LogicError, Role, Runtime, Supply, Switch},
+    component::{ComponentSource, HotSwap, LogicError, Role, Runtime},
     contract::Level,
     settings::{Settings, SettingsError},
     store::Target,
@@ -60,7 +60,7 @@ impl Processor {
         let runtime = Runtime::new(component.limits())?;
         // Side by side: a start has little time if S3 does not answer.
         let (swap, shadow) = tokio::join!(
-            Switch::open(&runtime, source(&settings), &target.s3),
+            HotSwap::open(&runtime, source(&settings), &target.s3),
             open_shadow(&settings, &runtime, &target.s3)
         );
         let processor = Self::new(swap?, target, settings);
@@ -72,13 +72,13 @@ impl Processor {
 }
 
 /// Where the component comes from.
-fn source(settings: &Settings) -> Supply {
+fn source(settings: &Settings) -> ComponentSource {
     let component = &settings.component;
-    Supply {
+    ComponentSource {
         role: Role::Logic,
-        origin: component.location.clone(),
+        location: component.location.clone(),
         sha256: component.sha256,
-        refresh: component.poll_interval,
+        poll_interval: component.poll_interval,
         packaged: Some(component.packaged.clone()).filter(|file| file.exists()),
         settings: settings.logic.clone(),
     }
@@ -89,17 +89,17 @@ async fn open_shadow(
     settings: &Settings,
     runtime: &Runtime,
     s3: &aws_sdk_s3::Client,
-) -> Option<Switch> {
+) -> Option<HotSwap> {
     let component = &settings.component;
-    let source = Supply {
+    let source = ComponentSource {
         role: Role::Shadow,
-        origin: component.shadow.clone()?,
+        location: component.shadow.clone()?,
         sha256: None,
-        refresh: component.poll_interval,
+        poll_interval: component.poll_interval,
         packaged: None,
         settings: settings.logic.clone(),
     };
-    let opened = Switch::open(runtime, source, s3).await;
+    let opened = HotSwap::open(runtime, source, s3).await;
     let reported = opened.inspect_err(|error| {
         telemetry::line(
             Level::Warning,

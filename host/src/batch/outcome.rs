@@ -1,6 +1,6 @@
 //! What became of a batch: the answer to whoever delivered it, and what was counted on the way.
 
-use crate::{component::Exchanges, contract::Purpose};
+use crate::{component::Swaps, contract::Purpose};
 use serde::Serialize;
 use std::{collections::BTreeMap, ops::AddAssign};
 
@@ -146,10 +146,10 @@ pub struct Counters {
 
 impl Counters {
     /// Counts what became of new components.
-    pub(super) fn count_exchanges(&mut self, exchanges: Exchanges) {
-        self.components_exchanged += exchanges.exchanged;
-        self.components_refused += exchanges.refused;
-        self.components_rolled_back += exchanges.rolled_back;
+    pub(super) fn count_swaps(&mut self, swaps: Swaps) {
+        self.components_exchanged += swaps.swapped;
+        self.components_refused += swaps.refused;
+        self.components_rolled_back += swaps.rolled_back;
     }
 
     /// Counts a write that failed.

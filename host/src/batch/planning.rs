@@ -33,7 +33,7 @@ impl Processor {
             Ok(plan) => return Ok(plan),
             Err(error) => error,
         };
-        let Some(other) = self.switch.other_than(logic) else {
+        let Some(other) = self.switch.fallback_for(logic) else {
             return Err(error);
         };
         if is_out_of_time(logic, &error) {

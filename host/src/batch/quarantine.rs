@@ -2,8 +2,8 @@
 
 use super::{Processor, Progress};
 use crate::{
-    component::hex,
     contract::{Level, OnConflict, Operation, Purpose, PutObject, Write},
+    digest::hex,
     event::Records,
     store::{Kind, Outcome as Written},
     telemetry::{self, Fields, Logger},

@@ -5,7 +5,7 @@
 
 use super::Progress;
 use crate::{
-    component::{Logic, LogicError, Patience, Switch},
+    component::{HotSwap, Logic, LogicError, TimeBudget},
     contract::{Batch, Level, Plan},
     diff::{self, Difference},
     limiter::policy,
@@ -32,7 +32,7 @@ const MOST_LINES: usize = 20;
 
 /// The second component. One plan of it is made at a time.
 pub(super) struct Shadow {
-    switch: Switch,
+    switch: HotSwap,
     planner: Arc<Semaphore>,
 }
 
@@ -50,14 +50,14 @@ impl Drop for Comparison {
 }
 
 impl Shadow {
-    pub(super) fn new(switch: Switch) -> Self {
+    pub(super) fn new(switch: HotSwap) -> Self {
         Self {
             switch,
             planner: Arc::new(Semaphore::new(1)),
         }
     }
 
-    pub(super) fn switch(&self) -> &Switch {
+    pub(super) fn switch(&self) -> &HotSwap {
         &self.switch
     }
 
@@ -69,7 +69,7 @@ impl Shadow {
         plan: &Plan,
         progress: &mut Progress,
     ) -> Option<Comparison> {
-        self.switch.refresh(|_| Ok(()));
+        self.switch.poll_if_due(|_| Ok(()));
         progress.counters.shadow_batches += 1;
         let Ok(permit) = Arc::clone(&self.planner).try_acquire_owned() else {
             progress.counters.shadow_unfinished += 1;
@@ -77,7 +77,7 @@ impl Shadow {
         };
         let logic = self.switch.current();
         let stop = Arc::new(AtomicBool::new(false));
-        let patience = Patience {
+        let patience = TimeBudget {
             time: logic.limits().timeout,
             stop: Some(Arc::clone(&stop)),
         };
@@ -100,7 +100,7 @@ fn compare(
     logic: &Logic,
     batch: &Batch,
     asked: &LogicSettings,
-    patience: Patience,
+    patience: TimeBudget,
     plan: &Plan,
 ) -> Result<Vec<Difference>, LogicError> {
     let resolved = logic.resolve(asked)?;

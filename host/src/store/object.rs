@@ -3,7 +3,7 @@
 //! of its own content.
 
 use super::{Failure, Outcome, effort::Watch};
-use crate::{component::hex, contract::PutObject};
+use crate::{contract::PutObject, digest::hex};
 use aws_sdk_s3::{
     Client,
     error::{ProvideErrorMetadata, SdkError},

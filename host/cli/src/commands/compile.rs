@@ -3,7 +3,10 @@
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use std::{fs, io::Write, path::PathBuf, process::ExitCode, time::Instant};
-use weir::component::artifact::{self, Target};
+use weir::component::{
+    artifact::{self, Target},
+    precompile,
+};
 
 #[derive(Subcommand)]
 pub(crate) enum Compile {
@@ -59,7 +62,7 @@ impl Precompile {
         let component =
             fs::read(&self.file).with_context(|| format!("cannot read the component {name}"))?;
         let started = Instant::now();
-        let artifact = artifact::precompile(&name, &component, target)?;
+        let artifact = precompile(&name, &component, target)?;
         let output = self.output.unwrap_or_else(|| artifact::beside(&self.file));
         fs::write(&output, &artifact)
             .with_context(|| format!("cannot write {}", output.display()))?;

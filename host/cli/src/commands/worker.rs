@@ -14,6 +14,7 @@ use weir::{
     batch::{Counters, Processor},
     event_source::{BisectOnError, Rules},
     limiter::filter::{Filter, FilterError},
+    shutdown,
     store::Target,
     worker::{self, StartPosition, WorkerOptions, WorkerReport},
 };
@@ -91,20 +92,21 @@ impl Worker {
         let settings = log::settings(&self.settings)?;
         let config = aws::config(&settings.connection).await?;
         let region = config.region().map(ToString::to_string).unwrap_or_default();
-        let stream_arn = match &self.stream_arn {
-            Some(arn) => arn.clone(),
-            None => aws::stream_of(&config, &settings.table).await?,
-        };
+        let table = settings.table.clone();
         let target = Target::configured(&settings, &config);
         let processor = Arc::new(Processor::open_at(target, settings).await?);
-        processor.check_table().await?;
+        let checked = processor.check_table().await?;
+        let stream_arn = match &self.stream_arn {
+            Some(arn) => arn.clone(),
+            None => checked.stream_arn(&table)?,
+        };
         let report = worker::run(
             &aws_sdk_dynamodbstreams::Client::new(&config),
             &stream_arn,
             &region,
             Arc::clone(&processor),
             &options,
-            worker::interrupted(),
+            shutdown::requested(),
         )
         .await?;
         let totals = processor.totals();

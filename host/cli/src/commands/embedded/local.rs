@@ -10,8 +10,8 @@ use std::{
 };
 use weir::{
     contract::Level,
+    shutdown,
     telemetry::{self, Format},
-    worker,
 };
 use weir_local::{ACCESS_KEY_ID, LocalDynamoDb, LocalError, LocalS3, REGION, SECRET_ACCESS_KEY};
 
@@ -53,7 +53,7 @@ impl Local {
             "An embedded DynamoDB and S3 serve on loopback until Ctrl-C, and keep nothing beyond it."
         )?;
         tokio::select! {
-            () = worker::interrupted() => {}
+            () = shutdown::requested() => {}
             error = self.sweep_forever(&dynamodb) => return Err(error.into()),
         }
         s3.stop().await;
