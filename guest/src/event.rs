@@ -263,7 +263,7 @@ impl<'a> Compound<'a> for Record<'a> {
                     record.name = EventName::of(text_of(&mut members)?.as_deref());
                 }
                 "eventSourceARN" => record.arn = text_of(&mut members)?,
-                // Written with a capital by SNS.
+                // SNS writes it with a capital.
                 "eventSource" | "EventSource" => {
                     let source = text_of(&mut members)?;
                     record.foreign = record

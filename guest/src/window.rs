@@ -1,8 +1,8 @@
-//! Usage windows: hours, days and months in UTC, their starts, ends and names.
+//! Usage windows: hours, days and months in UTC, their starts and names.
 
 use crate::decimal::EpochMs;
 use alloc::{format, string::String};
-use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
 use core::fmt;
 
 /// A point in time outside every window: windows start in the years 1000 to 9999.
@@ -62,28 +62,6 @@ impl Window {
             Self::Monthly => (time.date_naive().with_day(1).ok_or(OutOfRange(at))?, 0),
         };
         date.and_hms_opt(hour, 0, 0).ok_or(OutOfRange(at))
-    }
-
-    /// The last second of the window that starts at `start`. It is not stored: readers compute it the same way.
-    pub fn end(self, start: NaiveDateTime) -> NaiveDateTime {
-        let day = |date: NaiveDate| {
-            date.and_time(NaiveTime::from_hms_opt(23, 59, 59).unwrap_or_default())
-        };
-        match self {
-            Self::Hourly => start
-                .with_minute(59)
-                .and_then(|time| time.with_second(59))
-                .unwrap_or(start),
-            Self::Daily => day(start.date()),
-            Self::Monthly => {
-                let last = start
-                    .date()
-                    .with_day(1)
-                    .and_then(|first| first.checked_add_months(Months::new(1)))
-                    .and_then(|next| next.pred_opt());
-                day(last.unwrap_or(start.date()))
-            }
-        }
     }
 }
 
@@ -165,20 +143,6 @@ mod tests {
             ),
         ] {
             assert_eq!(Hourly.start(EpochMs(at)).unwrap_err().to_string(), message);
-        }
-    }
-
-    #[test]
-    fn windows_end_at_their_last_second() {
-        for (window, start, end) in [
-            (Hourly, "2024-01-01T12:00:00", "2024-01-01T12:59:59"),
-            (Daily, "2024-01-01T00:00:00", "2024-01-01T23:59:59"),
-            (Monthly, "2024-02-01T00:00:00", "2024-02-29T23:59:59"),
-            (Monthly, "2023-02-01T00:00:00", "2023-02-28T23:59:59"),
-            (Monthly, "2024-12-01T00:00:00", "2024-12-31T23:59:59"),
-        ] {
-            let end_of = window.end(start.parse().unwrap());
-            assert_eq!(end_of, end.parse().unwrap(), "{window:?} {start}");
         }
     }
 }

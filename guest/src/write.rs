@@ -1,4 +1,4 @@
-//! The parts of a write, in few words.
+//! Short constructors for the parts of a write.
 
 use crate::contract::{
     Assignment, AttributeValue, Change, Condition, Key, Operation, Purpose, Test, UpdateItem,

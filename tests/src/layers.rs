@@ -167,11 +167,7 @@ fn collect(folder: &Path, path: &mut Vec<String>, files: &mut Vec<(String, Strin
         if file.is_dir() {
             collect(&file, path, files);
         } else if file.extension().is_some_and(|extension| extension == "rs") {
-            let named = if is_unnamed {
-                &path[..path.len() - 1]
-            } else {
-                path
-            };
+            let named = &path[..path.len() - usize::from(is_unnamed)];
             let module = if named.is_empty() {
                 ROOT.into()
             } else {

@@ -18,12 +18,7 @@ use crate::{
     settings::Correction,
     write,
 };
-use alloc::{
-    collections::BTreeMap,
-    format,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 use template::Template;
 
 /// No bucket is brought to more shards than this, whatever its record says: it bounds a plan.

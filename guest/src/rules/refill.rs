@@ -1,7 +1,7 @@
 //! Which buckets are refilled, and by how much.
 //!
-//! A bucket gains tokens with time, but they are given out only by who writes `rf`: the client on its slow path, or
-//! this program before the client has to (rules: "Refill").
+//! A bucket gains tokens with time, but only a write that moves `rf` hands them out: the client's on its slow path, or
+//! this program's, which saves the client that path (rules: "Refill").
 
 use crate::{
     bucket::{

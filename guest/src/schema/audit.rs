@@ -21,7 +21,7 @@ pub const ACTION: &str = "action";
 /// When it was done.
 pub const TIMESTAMP: &str = "timestamp";
 
-/// A map of whatever else there is to know; exported as an empty one where it is not a map.
+/// A map of further details; exported as an empty one if it is not a map.
 pub const DETAILS: &str = "details";
 
 /// Whom it was done to; a bucket names its entity in the same attribute.

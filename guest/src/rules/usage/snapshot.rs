@@ -178,7 +178,7 @@ impl<'a> Snapshot<'a> {
             .iter_mut()
             .find(|(limit, _)| *limit == delta.name)
         {
-            // Some thousands of numbers of at most 38 digits: far inside.
+            // Some thousands of numbers of at most 38 digits do not overflow.
             Some((_, sum)) => *sum = sum.saturating_add(tokens),
             None => self.counters.push((delta.name, tokens)),
         }
