@@ -25,7 +25,7 @@ pub struct Settings {
     corrections: Vec<Correction>,
 }
 
-/// A rule that was found wrong and may be replaced by a corrected one (rules: "Corrections").
+/// A rule that was found wrong and may be replaced by a corrected one (rules: "Defects").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Correction {
     /// Snapshots of different windows never share an item.
