@@ -3,11 +3,10 @@
 //! The contract's names of windows, corrections and options are read here and nowhere else, and described here.
 
 use crate::{
-    contract::exports::weir::aggregator::logic as contract,
+    contract::{self, Allowed, Bounds, Level, OptionDescription, OptionValue, PlanError, Term},
     window::{WINDOWS, Window},
 };
 use alloc::{format, string::String, vec::Vec};
-use contract::{Allowed, Bounds, Level, OptionDescription, OptionValue, PlanError, Term};
 
 /// What the operator decided.
 pub struct Settings {

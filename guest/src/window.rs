@@ -1,6 +1,6 @@
 //! Usage windows: hours, days and months in UTC, and what a further window consists of.
 
-use crate::{Term, decimal::EpochMs};
+use crate::{contract::Term, decimal::EpochMs};
 use alloc::{format, string::String};
 use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
 use core::fmt;
