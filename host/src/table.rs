@@ -1,4 +1,4 @@
-//! Whether the table is one that a limiter's aggregator can write to: that it is there, and has the right primary key.
+//! Whether the table exists and has the primary key of a limiter's.
 
 use crate::store::{Failure, Kind, Remedy};
 use aws_sdk_dynamodb::{
@@ -7,8 +7,8 @@ use aws_sdk_dynamodb::{
 };
 use std::time::Duration;
 
-/// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long to wait for an answer.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What was found of a table that is not wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Checked {
 /// Why no write to the table can be made.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TableError {
-    /// It is not there, or not to be had by this caller.
+    /// It does not exist, or this caller cannot use it.
     #[error("the table {table} cannot be used: {failure}; {remedy}")]
     Refused {
         /// Which table.
@@ -58,8 +58,8 @@ impl TableError {
 /// [`TableError`].
 pub async fn check(dynamodb: &Client, table: &str) -> Result<Checked, TableError> {
     let described = dynamodb.describe_table().table_name(table).send();
-    let described = match tokio::time::timeout(PATIENCE, described).await {
-        Err(_) => return Ok(Checked::Unknown(format!("no answer within {PATIENCE:?}"))),
+    let described = match tokio::time::timeout(TIMEOUT, described).await {
+        Err(_) => return Ok(Checked::Unknown(format!("no answer within {TIMEOUT:?}"))),
         Ok(Ok(described)) => described.table,
         Ok(Err(error)) => {
             let failure = Failure::of("DescribeTable", &error);

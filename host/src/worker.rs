@@ -266,26 +266,6 @@ pub async fn run(
     Ok(shared.ledger.report())
 }
 
-/// Completes when the process is asked to end: by Ctrl-C or, on Unix, by SIGTERM.
-pub async fn interrupted() {
-    #[cfg(unix)]
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(mut terminated) => {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminated.recv() => {}
-            }
-            return;
-        }
-        Err(error) => {
-            warn!(%error, "SIGTERM cannot be caught, only Ctrl-C ends the worker in good order")
-        }
-    }
-    if let Err(error) = tokio::signal::ctrl_c().await {
-        warn!(%error, "Ctrl-C cannot be caught, the worker ends now");
-    }
-}
-
 /// What all tasks of a worker use.
 struct Shared {
     streams: Client,

@@ -39,7 +39,7 @@ async fn deliver(stage: &Stage, logic: &Logic, records: &[Record]) {
 
 async fn process(processor: &Processor, records: &[Record]) {
     let outcome = processor
-        .process(&record::event(records), &stage::delivery("1"))
+        .process(record::event(records), &stage::delivery("1"))
         .await;
     assert_eq!(stage::failures(&outcome.expect("an outcome")), [""; 0]);
 }

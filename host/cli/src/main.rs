@@ -3,6 +3,7 @@
 mod cli;
 #[cfg(feature = "local")]
 mod demo;
+mod difference;
 
 use anyhow::Context;
 use clap::Parser;
@@ -30,6 +31,7 @@ use weir::{
     limiter::policy,
     replay,
     settings::{self, Arguments, Component, Metrics, Origin, Settings},
+    shutdown,
     store::Target,
     telemetry, worker,
 };
@@ -266,7 +268,7 @@ async fn run_diff(arguments: &Diff, out: &mut dyn Write) -> anyhow::Result<ExitC
                 count => writeln!(out, "{name}: {count} differences, {writes} writes")?,
             }
             for difference in &differences {
-                difference.print(out)?;
+                difference::print(difference, out)?;
             }
         }
     }
@@ -406,7 +408,7 @@ async fn apply_one(
         now: batch.now,
         deadline: tokio::time::Instant::now() + Duration::from_secs(apply.timeout),
     };
-    let processed = processor.process(&batch.event, &delivery).await;
+    let processed = processor.process(batch.event, &delivery).await;
     let outcome = processed.with_context(|| name.clone())?;
     if apply.events.json {
         writeln!(out, "{}", serde_json::to_string(&outcome)?)?;
@@ -421,10 +423,9 @@ async fn apply_one(
             "weir: {name}: {updates} left out, as counted before or passed over: a later record of the bucket is counted"
         )?;
     }
-    if let Some(first) = outcome.response.batch_item_failures.first() {
+    if let Some(first) = outcome.response.failed().next() {
         anyhow::bail!(
-            "{name}: not done from sequence number {} on, and nothing after this batch was begun: apply it again, once what its `errors` say is mended",
-            first.item_identifier
+            "{name}: not done from sequence number {first} on, and nothing after this batch was begun: apply it again, once what its `errors` say is mended"
         );
     }
     Ok(())
@@ -510,7 +511,7 @@ async fn run_worker(worker: Worker, out: &mut dyn Write) -> anyhow::Result<ExitC
         &region,
         Arc::clone(&processor),
         &options,
-        worker::interrupted(),
+        shutdown::requested(),
     )
     .await?;
     let totals = processor.totals();
@@ -627,7 +628,7 @@ async fn run_local(local: &Local, out: &mut dyn Write) -> anyhow::Result<ExitCod
         }
     };
     tokio::select! {
-        () = worker::interrupted() => {}
+        () = shutdown::requested() => {}
         error = sweeps => return Err(error.into()),
     }
     s3.stop().await;

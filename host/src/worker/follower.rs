@@ -228,13 +228,13 @@ impl Follower {
         };
         let event = batch.event();
         let answer =
-            time::timeout_at(deadline, self.shared.processor.process(&event, &delivery)).await;
+            time::timeout_at(deadline, self.shared.processor.process(event, &delivery)).await;
         let mut duplicates = 0;
         let verdict = match answer {
             Ok(Ok(outcome)) => {
                 duplicates = outcome.counters.duplicates;
-                let failures = outcome.response.batch_item_failures.into_iter();
-                Verdict::PartialFailure(failures.map(|failure| failure.item_identifier).collect())
+                let failures = outcome.response.failed();
+                Verdict::PartialFailure(failures.map(Into::into).collect())
             }
             Ok(Err(error)) => {
                 warn!(shard_id = %self.shard_id, request_id = %delivery.request_id, %error, "Batch failed");
