@@ -1,21 +1,27 @@
 //! Keeping a sample of real batches, to be planned again by `weir replay` and `weir diff`.
 //!
 //! A kept batch is the event as it came, with one more member, `weir`, that says when it was planned and under which
-//! name. Its names can be exchanged for codes: equal names have equal codes, in keys and attributes alike, so that a
-//! plan for it has the shape of the real one. The codes come from a key that this process made up and tells nobody.
+//! name. The rate limiter's names in it can be replaced by codes.
 
 use crate::{
     aws,
-    contract::Level,
+    contract::Batch,
     digest::{hex, sha256},
+    event,
     limiter::names::Codes,
     location::Location,
+    notice::Notice,
     settings::{Capture, Names},
-    telemetry::{self, Fields, Logger},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 /// What a kept batch says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +42,7 @@ pub fn origins(event: &[u8]) -> Option<Origins> {
     serde_json::from_slice(event).ok().map(|Kept { weir }| weir)
 }
 
-/// Keeps every so many batches.
+/// Keeps one batch in every few, as the settings say.
 pub struct Sampler {
     capture: Capture,
     s3: aws_sdk_s3::Client,
@@ -61,73 +67,89 @@ impl Sampler {
         batch.is_multiple_of(self.capture.every.max(1).into())
     }
 
-    /// Keeps a batch. What goes wrong is a log line, and the batch goes on.
-    pub async fn keep(&self, event: &[u8], origins: &Origins) {
-        let Some(kept) = kept(
-            event,
-            origins,
-            match self.capture.names {
-                Names::Plain => None,
-                Names::Hashed => Some(&self.codes),
-            },
-        ) else {
+    /// Keeps a batch. A failure is a log line, and the batch goes on.
+    pub async fn keep(&self, batch: Arc<Batch>) {
+        let origins = Origins {
+            now: batch.now,
+            request_id: batch.request_id.clone(),
+        };
+        let codes = match self.capture.names {
+            Names::Plain => None,
+            Names::Hashed => Some(&self.codes),
+        };
+        let kept = kept(&batch.event, &origins, codes);
+        // The batch is not held while the sample is stored.
+        drop(batch);
+        let Some(kept) = kept else {
             return;
         };
-        let digest = hex(&sha256(&kept)[..8]);
+        let digest = hex(sha256(&kept).get(..8).unwrap_or_default());
         let name = format!("batch-{}-{digest}.json", origins.now);
-        let stored = match &self.capture.to {
-            Location::File(folder) => {
-                let file = folder.join(&name);
-                tokio::task::spawn_blocking(move || {
-                    let folder = file.parent().map_or(Ok(()), std::fs::create_dir_all);
-                    folder.and_then(|()| std::fs::write(&file, kept))
-                })
-                .await
-                .map_err(|error| error.to_string())
-                .and_then(|written| written.map_err(|error| error.to_string()))
+        let (request_id, to) = (origins.request_id, self.capture.to.to_string());
+        match self.store(&name, kept).await {
+            Ok(()) => {
+                let captured = Notice::BatchCaptured {
+                    request_id: &request_id,
+                    to: &to,
+                    name: &name,
+                };
+                captured.emit();
             }
+            Err(reason) => {
+                let failed = Notice::CaptureFailed {
+                    request_id: &request_id,
+                    to: &to,
+                    name: &name,
+                    reason: &reason,
+                };
+                failed.emit();
+            }
+        }
+    }
+
+    /// Stores a sample; else says why it is not stored.
+    async fn store(&self, name: &str, kept: Vec<u8>) -> Result<(), String> {
+        match &self.capture.to {
+            Location::File(folder) => write(folder.join(name), kept).await,
             Location::S3 { bucket, key } => {
                 let key = format!("{}/{name}", key.trim_end_matches('/'));
                 let request = self.s3.put_object().bucket(bucket).key(key);
                 let request = request.content_type("application/json").body(kept.into());
-                request
-                    .send()
-                    .await
-                    .map(drop)
-                    .map_err(|error| aws::reason(&error))
-            }
-        };
-        let fields = Fields::new()
-            .with("request_id", &origins.request_id)
-            .with("to", self.capture.to.to_string())
-            .with("name", name);
-        match stored {
-            Ok(()) => {
-                telemetry::line(Level::Info, Logger::Handler, "Batch captured", &fields);
-            }
-            Err(reason) => {
-                let message = format!("Error capturing batch: {reason}");
-                telemetry::line(Level::Warning, Logger::Handler, &message, &fields);
+                let stored = request.send().await;
+                stored.map(drop).map_err(|error| aws::reason(&error))
             }
         }
     }
 }
 
+/// Writes a file, in a folder that is made for it.
+async fn write(file: PathBuf, content: Vec<u8>) -> Result<(), String> {
+    let written = tokio::task::spawn_blocking(move || {
+        let folder = file.parent().map_or(Ok(()), std::fs::create_dir_all);
+        folder.and_then(|()| std::fs::write(&file, content))
+    });
+    match written.await {
+        Ok(written) => written.map_err(|error| error.to_string()),
+        Err(panicked) => Err(panicked.to_string()),
+    }
+}
+
 /// The event with what it says of itself; none where it is no JSON object.
 fn kept(event: &[u8], origins: &Origins, codes: Option<&Codes>) -> Option<Vec<u8>> {
-    let mut value: Map<String, Value> = serde_json::from_slice(event).ok()?;
-    let origins = serde_json::to_value(origins).ok()?;
     match codes {
         Some(codes) => {
-            codes.hide(&mut value);
-            value.insert("weir".into(), origins);
-            serde_json::to_vec(&value).ok()
+            let mut event: Map<String, Value> = serde_json::from_slice(event).ok()?;
+            codes.hide(&mut event);
+            event.insert("weir".into(), serde_json::to_value(origins).ok()?);
+            serde_json::to_vec(&event).ok()
         }
         // As it came, to the letter: a component may depend on the order of attributes.
         None => {
             let text = std::str::from_utf8(event).ok()?;
+            let is_empty = event::members(text)?.is_empty();
             let (_, members) = text.split_once('{')?;
-            let comma = if value.is_empty() { "" } else { "," };
+            let comma = if is_empty { "" } else { "," };
+            let origins = serde_json::to_string(origins).ok()?;
             Some(format!("{{\"weir\":{origins}{comma}{members}").into_bytes())
         }
     }

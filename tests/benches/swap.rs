@@ -60,7 +60,7 @@ async fn main() {
         let event = record::event(&records);
         let delivery = delivery_within("bench", Duration::from_secs(60));
         let started = Instant::now();
-        let processed = processor.process(&event, &delivery).await;
+        let processed = processor.process(event.clone(), &delivery).await;
         processed.expect("the batch has an outcome");
         started.elapsed()
     };

@@ -75,6 +75,6 @@ impl Aggregator {
             now: self.now,
             deadline: Instant::now() + PATIENCE,
         };
-        self.processor.process(event, &delivery).await
+        self.processor.process(event.to_vec(), &delivery).await
     }
 }

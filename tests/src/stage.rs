@@ -162,10 +162,7 @@ pub fn sequence_number(record: &Record) -> String {
 
 /// The sequence numbers that an outcome wants delivered again.
 pub fn failures(outcome: &Outcome) -> Vec<String> {
-    let failures = outcome.response.batch_item_failures.iter();
-    failures
-        .map(|failure| failure.item_identifier.clone())
-        .collect()
+    outcome.response.failed().map(Into::into).collect()
 }
 
 /// Sums by name, to compare with [`Stage::usage`].

@@ -23,7 +23,7 @@ async fn process(stage: &Stage, capture: Option<Capture>, batches: &[Vec<Record>
     let processor = weir::batch::Processor::new(built::logic(), stage.target(), settings);
     for (number, records) in batches.iter().enumerate() {
         let delivery = delivery(&format!("delivery-{number}"));
-        let processed = processor.process(&record::event(records), &delivery).await;
+        let processed = processor.process(record::event(records), &delivery).await;
         processed.expect("the batch has an outcome");
     }
 }

@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
 use weir::{
-    contract::{Purpose, Test, Write},
-    store::{Effort, Outcome, Target},
+    contract::{OnConflict, Operation, Test},
+    store::{Effort, Request, Target, Written},
 };
 use weir_tests::{
     server::{Archive, Server},
-    writes::{At, number, set, text, update, when, write},
+    writes::{At, number, set, text, update, when},
 };
 
 const AT: At = ("p", "s");
@@ -36,12 +36,16 @@ fn tests() -> [(Test, [bool; 3]); 14] {
     ]
 }
 
-async fn applied(target: &Target, write: &Write) -> bool {
+async fn applied(target: &Target, operation: Operation) -> bool {
     let effort = Effort::until(Instant::now() + Duration::from_secs(60));
-    match target.apply(&[write], &effort).await.pop() {
-        Some(Outcome::Applied { .. }) => true,
-        Some(Outcome::Conflicted { .. }) => false,
-        other => panic!("{write:?}: {other:?}"),
+    let request = Request {
+        operation,
+        on_conflict: OnConflict::Skip,
+    };
+    match target.apply(vec![request], &effort).await.pop() {
+        Some(Written::Applied { .. }) => true,
+        Some(Written::Conflicted { .. }) => false,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -80,7 +84,7 @@ async fn assert_on(server: &Server) {
             }
             let tested = vec![when("a", test.clone())];
             let done = update(AT, vec![set("done", text("yes"))], tested);
-            let found = applied(&target, &write(Purpose::Usage, done)).await;
+            let found = applied(&target, done).await;
             assert_eq!(found, holds, "{test:?} of {stored:?}");
             let items = table.items().await;
             let is_done = items.values().any(|item| item.contains_key("done"));

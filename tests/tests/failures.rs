@@ -253,7 +253,7 @@ async fn deliver_to(stage: &Stage, endpoint: &str, records: &[Record]) -> (Outco
     let processor = Processor::new(built::logic(), target, stage::settings());
     let event = record::event(records);
     let delivery = delivery_within("delivery", Duration::from_secs(3));
-    let processed = processor.process(&event, &delivery);
+    let processed = processor.process(event, &delivery);
     let (outcome, lines) = log::captured(Level::Info, processed).await;
     (outcome.expect("an outcome"), lines)
 }
@@ -380,7 +380,7 @@ async fn archive(target: Target, batches: &[&[u32]]) -> Vec<Outcome> {
     for places in batches {
         let records: Vec<_> = places.iter().copied().map(expiry).collect();
         let event = record::event(&records);
-        let processed = processor.process(&event, &delivery("one-request")).await;
+        let processed = processor.process(event, &delivery("one-request")).await;
         outcomes.push(processed.expect("an outcome"));
     }
     outcomes

@@ -100,7 +100,7 @@ async fn what_it_has_counted_the_real_component_does_not_count_again() {
     let process = async |logic: Logic, records: &[record::Record]| {
         let processor = Processor::new(logic, stage.target(), stage::settings());
         let outcome = processor
-            .process(&record::event(records), &stage::delivery("1"))
+            .process(record::event(records), &stage::delivery("1"))
             .await;
         assert_eq!(stage::failures(&outcome.expect("an outcome")), [""; 0]);
     };

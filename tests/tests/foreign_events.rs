@@ -300,7 +300,7 @@ async fn deliver(aggregator: &Aggregator, records: &[Record]) -> (Counters, Vec<
     let event = record::event(records);
     let (outcome, lines) = log::captured(Level::Info, aggregator.deliver(&event)).await;
     let outcome = outcome.expect("the batch is processed");
-    assert!(outcome.response.batch_item_failures.is_empty());
+    assert!(outcome.response.failed().next().is_none());
     (outcome.counters, lines)
 }
 

@@ -57,7 +57,7 @@ async fn deliver<'r>(
     let outcome = aggregator.deliver(&record::event(records)).await;
     let outcome = outcome.expect("the batch is processed");
     assert_eq!(outcome.response.body.errors, Vec::<String>::new());
-    assert!(outcome.response.batch_item_failures.is_empty());
+    assert!(outcome.response.failed().next().is_none());
     outcome.counters
 }
 

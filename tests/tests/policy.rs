@@ -1439,7 +1439,7 @@ async fn nothing_is_written_of_what_a_hostile_component_plans() {
     ] {
         let settings = misbehaving::settings(WIDE, Some(misdeed));
         let processor = Processor::new(logic.clone(), stage.target(), settings);
-        let breach = match processor.process(&event, &delivery("first")).await {
+        let breach = match processor.process(event.clone(), &delivery("first")).await {
             Err(BatchError::Breach(breach)) => breach,
             other => panic!("{misdeed:?}: {other:?}"),
         };

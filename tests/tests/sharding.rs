@@ -11,7 +11,7 @@ use std::{ops::RangeInclusive, slice};
 use weir::{
     batch::Processor,
     settings::{Corrections, LogicSettings, MAX_SHARD_COUNT, OptionSetting},
-    store::{Effort, Outcome},
+    store::{Effort, Request, Written},
 };
 use weir_logic::Purpose;
 use weir_tests::{
@@ -353,14 +353,17 @@ async fn in_dynamodb_a_propagation_that_breaks_off_comes_to_the_same_end() {
         // Shard 1 should be there, and is not.
         let stage = Stage::start().await;
         stage.table().put(&new_image(&record)).await;
-        let first: Vec<_> = plan.writes[..cut].iter().collect();
+        let first = plan.writes[..cut].iter().map(|write| Request {
+            operation: write.operation.clone(),
+            on_conflict: write.on_conflict,
+        });
         let retry = delivery("retry");
         let effort = Effort::until(retry.deadline);
-        let made = stage.target().apply(&first, &effort).await;
-        let has_failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_));
+        let made = stage.target().apply(first.collect(), &effort).await;
+        let has_failed = |written: &Written| matches!(written, Written::Failed(_));
         assert!(!made.iter().any(has_failed), "{made:?}");
         let processor = Processor::new(built::logic(), stage.target(), settings.clone());
-        let outcome = processor.process(&event, &retry).await.unwrap();
+        let outcome = processor.process(event.clone(), &retry).await.unwrap();
         assert!(failures(&outcome).is_empty(), "{outcome:?}");
         ends.push(stage.items().await);
     }
@@ -464,7 +467,7 @@ async fn new_shards_are_shard_0_with_keys_tokens_and_counters_of_their_own() {
     stage.table().put(&original).await;
     let processor = Processor::new(built::logic(), stage.target(), stage::settings());
     let event = record::event([&record]);
-    let outcome = processor.process(&event, &delivery("rise")).await.unwrap();
+    let outcome = processor.process(event, &delivery("rise")).await.unwrap();
     assert!(failures(&outcome).is_empty(), "{outcome:?}");
     let expected = items([original.clone(), copy(1), copy(2)]);
     let differences = differences(&stage.items().await, &expected);

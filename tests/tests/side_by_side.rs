@@ -326,7 +326,7 @@ async fn process(
             deadline: Instant::now() + PATIENCE,
         };
         let event = batch.event.to_string();
-        let outcome = processor.process(event.as_bytes(), &delivery).await;
+        let outcome = processor.process(event.into_bytes(), &delivery).await;
         let mut answer = json!(outcome.expect("the batch is processed").response);
         let failures = answer
             .as_object_mut()

@@ -159,7 +159,7 @@ async fn open(
 async fn process(processor: &Processor, records: &[Record]) -> Outcome {
     let delivery = delivery_within("delivery", Duration::from_secs(60));
     processor
-        .process(&record::event(records), &delivery)
+        .process(record::event(records), &delivery)
         .await
         .expect("the batch has an outcome")
 }
@@ -415,7 +415,10 @@ async fn a_record_that_no_component_can_plan_does_not_roll_the_new_one_back() {
     host.replace(new.clone());
     host.deliver_until(&digest_of(&new)).await;
     let delivery = delivery_within("delivery", Duration::from_secs(60));
-    let refused = host.processor.process(b"no event", &delivery).await;
+    let refused = host
+        .processor
+        .process(b"no event".to_vec(), &delivery)
+        .await;
     assert!(refused.is_err());
     assert_eq!(host.digest(), digest_of(&new));
     host.assert_exact().await;

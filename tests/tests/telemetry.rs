@@ -101,7 +101,7 @@ async fn each_batch_is_one_span_with_its_delivery_and_the_component() {
     let work = async {
         for (place, name) in [(1, "first"), (2, "second")] {
             let event = record::event(&[consumption(place, "ann", 3)]);
-            let outcome = processor.process(&event, &stage::delivery(name)).await;
+            let outcome = processor.process(event, &stage::delivery(name)).await;
             outcome.expect("the batch is processed");
         }
     };

@@ -63,10 +63,7 @@ async fn deliver(
     let event = record::event(records);
     let (outcome, lines) = log::captured(Level::Info, aggregator.deliver(&event)).await;
     let outcome = outcome.expect("the batch is processed");
-    assert!(
-        outcome.response.batch_item_failures.is_empty(),
-        "{outcome:?}"
-    );
+    assert!(outcome.response.failed().next().is_none(), "{outcome:?}");
     (outcome.counters, outcome.response.body.errors, lines)
 }
 

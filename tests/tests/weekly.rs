@@ -55,7 +55,7 @@ async fn deliver_under(settings: Settings, stage: &Stage, logic: &Logic, records
 
 async fn process(processor: &Processor, records: &[Record]) -> Outcome {
     let outcome = processor
-        .process(&record::event(records), &stage::delivery("1"))
+        .process(record::event(records), &stage::delivery("1"))
         .await;
     let outcome = outcome.expect("an outcome");
     assert_eq!(stage::failures(&outcome), [""; 0]);

@@ -7,6 +7,7 @@ pub mod arguments;
 mod commands;
 #[cfg(feature = "local")]
 mod demo;
+mod difference;
 mod environment;
 mod failure;
 mod input;

@@ -9,63 +9,127 @@ use crate::contract::{
 /// A snapshot's count of updates, which is no limit's counter.
 const TOTAL_EVENTS: &str = "total_events";
 
-/// The line, to which the failure is still to be added; none of what the host itself keeps in quarantine. `windows` are
-/// those that the component was told to keep.
-pub(crate) fn line(write: &Write, windows: &[String]) -> Option<Entry> {
-    let mut level = Level::Warning;
-    let mut scope = Scope::Processor;
-    let mut fields = place(&write.operation);
-    let message = match write.purpose {
-        Purpose::Usage => {
-            fields.push(text("limit_name", limits(&write.operation).join(",")));
-            fields.push(text("window", summed(write, windows).join(",")));
-            "Error updating snapshot"
-        }
-        Purpose::Refill => "Error refilling bucket",
-        Purpose::ShardBump => "Error in proactive sharding",
-        Purpose::ShardPropagation => {
-            fields.extend(shard(&write.operation));
-            "Error propagating shard_count"
-        }
-        Purpose::Archive => {
-            level = Level::Error;
-            scope = Scope::Archiver;
-            fields = vec![
-                field("bucket", FieldValue::Fact(Fact::Bucket)),
-                text("key", write.operation.target()),
-            ];
-            "Error writing to S3"
-        }
-        Purpose::Quarantine => return None,
-    };
-    Some(Entry {
-        position: write.position,
-        level,
-        scope,
-        message: message.into(),
-        fields,
-        is_error: true,
-    })
+/// What is kept of a write for the line of its failure, while the write itself is under way.
+pub(crate) struct Failed {
+    /// Where the line stands in the log.
+    position: u32,
+    /// The windows that a snapshot's write sums, by their positions in the settings.
+    windows: Vec<u32>,
+    subject: Subject,
 }
 
-/// The fields that say which bucket or snapshot an operation is about.
-fn place(operation: &Operation) -> Vec<Field> {
-    let Some(key) = key(operation) else {
-        return Vec::new();
-    };
-    let (entity, resource) = match Place::of(&key) {
-        Some(Place::Bucket(bucket)) => (bucket.entity, bucket.resource),
-        Some(Place::Snapshot(snapshot)) => (snapshot.entity, snapshot.resource),
-        None => return Vec::new(),
-    };
-    vec![
-        text("entity_id", entity.into()),
-        text("resource", resource.into()),
-    ]
+/// What a write is about.
+enum Subject {
+    /// An item, and of a snapshot's write the limits that it counts, joined by commas.
+    Item { key: Key, limits: String },
+    /// An object of that key.
+    Object(String),
+    /// Nothing that can be named.
+    Unknown,
+}
+
+impl Failed {
+    /// What is to be kept of a write.
+    pub(crate) fn of(write: &Write) -> Self {
+        let subject = match (item(&write.operation), &write.operation) {
+            (Some(key), operation) => Subject::Item {
+                key,
+                limits: limits(operation),
+            },
+            (None, Operation::PutObject(object)) => Subject::Object(object.key.clone()),
+            (None, _) => Subject::Unknown,
+        };
+        Self {
+            position: write.position,
+            windows: write.windows.clone(),
+            subject,
+        }
+    }
+
+    /// The line, to which the failure is still to be added; none of what the host itself keeps in quarantine. `windows`
+    /// are those that the component was told to keep.
+    pub(crate) fn line(&self, purpose: Purpose, windows: &[String]) -> Option<Entry> {
+        let mut fields = self.place();
+        let (level, scope, message) = match purpose {
+            Purpose::Usage => {
+                fields.extend(self.usage(windows));
+                (Level::Warning, Scope::Processor, "Error updating snapshot")
+            }
+            Purpose::Refill => (Level::Warning, Scope::Processor, "Error refilling bucket"),
+            Purpose::ShardBump => (
+                Level::Warning,
+                Scope::Processor,
+                "Error in proactive sharding",
+            ),
+            Purpose::ShardPropagation => {
+                fields.extend(self.shard());
+                (
+                    Level::Warning,
+                    Scope::Processor,
+                    "Error propagating shard_count",
+                )
+            }
+            Purpose::Archive => (Level::Error, Scope::Archiver, "Error writing to S3"),
+            Purpose::Quarantine => return None,
+        };
+        Some(Entry {
+            position: self.position,
+            level,
+            scope,
+            message: message.into(),
+            fields,
+            is_error: true,
+        })
+    }
+
+    /// The fields that say which bucket, snapshot or object the line is about.
+    fn place(&self) -> Vec<Field> {
+        let key = match &self.subject {
+            Subject::Item { key, .. } => key,
+            Subject::Object(key) => {
+                let bucket = field("bucket", FieldValue::Fact(Fact::Bucket));
+                return vec![bucket, text("key", key)];
+            }
+            Subject::Unknown => return Vec::new(),
+        };
+        let (entity, resource) = match Place::of(key) {
+            Some(Place::Bucket(bucket)) => (bucket.entity, bucket.resource),
+            Some(Place::Snapshot(snapshot)) => (snapshot.entity, snapshot.resource),
+            None => return Vec::new(),
+        };
+        vec![text("entity_id", entity), text("resource", resource)]
+    }
+
+    /// The fields that say which limits and windows were not summed.
+    fn usage(&self, windows: &[String]) -> Vec<Field> {
+        let Subject::Item { limits, .. } = &self.subject else {
+            return Vec::new();
+        };
+        let named = |place: &u32| windows.get(*place as usize).map(String::as_str);
+        let windows: Vec<_> = self.windows.iter().filter_map(named).collect();
+        vec![
+            text("limit_name", limits),
+            text("window", &windows.join(",")),
+        ]
+    }
+
+    /// The field that says which shard was not brought up.
+    fn shard(&self) -> Option<Field> {
+        let Subject::Item { key, .. } = &self.subject else {
+            return None;
+        };
+        match Place::of(key)? {
+            Place::Bucket(bucket) => {
+                let number = FieldValue::Number(bucket.shard?.number.to_string());
+                Some(field("shard", number))
+            }
+            Place::Snapshot(_) => None,
+        }
+    }
 }
 
 /// The item that an operation is about; of a transaction its first.
-fn key(operation: &Operation) -> Option<Key> {
+fn item(operation: &Operation) -> Option<Key> {
     match operation {
         Operation::UpdateItem(update) => Some(update.key.clone()),
         Operation::PutItem(put) => put.key(),
@@ -78,37 +142,20 @@ fn key(operation: &Operation) -> Option<Key> {
     }
 }
 
-/// The limits that a snapshot's write counts.
-fn limits(operation: &Operation) -> Vec<&str> {
+/// The limits that a snapshot's write counts, joined by commas.
+fn limits(operation: &Operation) -> String {
     let Operation::UpdateItem(update) = operation else {
-        return Vec::new();
+        return String::new();
     };
     let counters = update.assignments.iter().filter(|assignment| {
         matches!(assignment.change, Change::Add(_)) && assignment.attribute != TOTAL_EVENTS
     });
-    counters.map(|counter| counter.attribute.as_str()).collect()
+    let limits: Vec<_> = counters.map(|counter| counter.attribute.as_str()).collect();
+    limits.join(",")
 }
 
-/// The windows that a snapshot's write sums.
-fn summed<'w>(write: &Write, windows: &'w [String]) -> Vec<&'w str> {
-    let named = |place: &u32| windows.get(*place as usize).map(String::as_str);
-    write.windows.iter().filter_map(named).collect()
-}
-
-/// Which shard an operation is about.
-fn shard(operation: &Operation) -> Option<Field> {
-    let key = key(operation)?;
-    match Place::of(&key)? {
-        Place::Bucket(bucket) => {
-            let number = FieldValue::Number(bucket.shard?.number.to_string());
-            Some(field("shard", number))
-        }
-        Place::Snapshot(_) => None,
-    }
-}
-
-fn text(name: &str, text: String) -> Field {
-    field(name, FieldValue::Text(text))
+fn text(name: &str, text: &str) -> Field {
+    field(name, FieldValue::Text(text.into()))
 }
 
 fn field(name: &str, value: FieldValue) -> Field {
@@ -155,7 +202,7 @@ mod tests {
 
     fn said(write: &Write) -> String {
         let windows = ["hourly", "daily"].map(String::from);
-        let Some(entry) = line(write, &windows) else {
+        let Some(entry) = Failed::of(write).line(write.purpose, &windows) else {
             return "nothing".into();
         };
         assert!(entry.is_error && entry.position == 7);

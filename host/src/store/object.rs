@@ -1,14 +1,14 @@
-//! Objects of the archive bucket. None is ever overwritten: each is stored on the condition that there is none of its
-//! name yet. Where there is one, equal content counts as stored; other content stays, and the new one's name gets a digest
-//! of its own content.
+//! Objects. None is ever overwritten: each is stored on the condition that no object has its name yet. Where one has,
+//! equal content counts as stored; other content stays, and the new object's name gets a digest of its own content.
 
-use super::{Failure, Outcome, effort::Watch};
+use super::{Failure, Written, effort::Watch};
 use crate::{contract::PutObject, digest::hex};
 use aws_sdk_s3::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
     operation::{get_object::GetObjectError, put_object::PutObjectError},
 };
+use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 use std::io::Write;
@@ -34,13 +34,13 @@ pub(super) async fn put(
     bucket: Option<&str>,
     object: PutObject,
     watch: &Watch,
-) -> Result<Outcome, Failure> {
+) -> Result<Written, Failure> {
     let bucket = bucket.ok_or_else(|| Failure::no_bucket(PUT))?;
     let store = Store {
         s3,
         bucket,
         watch,
-        packed: gzip(&object.body).map_err(|error| Failure::invalid(error.to_string()))?,
+        packed: pack(&object.body)?,
         content_type: object.content_type,
     };
     let first = object.key;
@@ -48,13 +48,13 @@ pub(super) async fn put(
         Place::Stored => first,
         Place::Taken => match store.content(&first).await? {
             Content::Same => first,
-            // Other content; or nobody may look at it, and then it is as good as other.
+            // Content that may not be read counts as other content.
             Content::Other | Content::Hidden | Content::None => {
                 store.put_by_content(&first).await?
             }
         },
     };
-    Ok(Outcome::Applied {
+    Ok(Written::Applied {
         object: Some(StoredObject {
             key,
             size: store.packed.len(),
@@ -62,10 +62,23 @@ pub(super) async fn put(
     })
 }
 
+/// The bytes that are stored, shared by all attempts to store them.
+fn pack(body: &[u8]) -> Result<Bytes, Failure> {
+    let packed = gzip(body).map_err(|error| Failure::invalid(error.to_string()))?;
+    Ok(packed.into())
+}
+
 /// Whether an object was put under a name.
 enum Place {
     Stored,
     Taken,
+}
+
+/// Whether an object may take the place of another one.
+enum Overwrite {
+    Never,
+    /// The server cannot be told not to.
+    Allowed,
 }
 
 /// What is stored under a name already.
@@ -82,21 +95,21 @@ struct Store<'a> {
     s3: &'a Client,
     bucket: &'a str,
     watch: &'a Watch,
-    packed: Vec<u8>,
+    packed: Bytes,
     content_type: String,
 }
 
 impl Store<'_> {
     /// Puts the object, unless there is one of this name.
     async fn put_if_free(&self, key: &str) -> Result<Place, Failure> {
-        let Err(error) = self.send(key, Some("*")).await else {
+        let Err(error) = self.send(key, Overwrite::Never).await else {
             return Ok(Place::Stored);
         };
         match error.code() {
             Some("PreconditionFailed") => Ok(Place::Taken),
-            // The server knows no such condition: what it has is looked at before. Two at once are not told apart.
+            // The server knows no such condition: it is asked for the object first. Two writers at once are not told apart.
             Some("NotImplemented") => match self.content(key).await? {
-                Content::None => match self.send(key, None).await {
+                Content::None => match self.send(key, Overwrite::Allowed).await {
                     Ok(()) => Ok(Place::Stored),
                     Err(error) => Err(Failure::of(PUT, &error)),
                 },
@@ -119,7 +132,11 @@ impl Store<'_> {
         }
     }
 
-    async fn send(&self, key: &str, unless: Option<&str>) -> Result<(), SdkError<PutObjectError>> {
+    async fn send(&self, key: &str, overwrite: Overwrite) -> Result<(), SdkError<PutObjectError>> {
+        let unless = match overwrite {
+            Overwrite::Never => Some("*"),
+            Overwrite::Allowed => None,
+        };
         let request = self
             .s3
             .put_object()

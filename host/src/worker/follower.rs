@@ -191,11 +191,10 @@ impl Follower {
         };
         let event = batch.event();
         let answer =
-            time::timeout_at(deadline, self.shared.processor.process(&event, &delivery)).await;
+            time::timeout_at(deadline, self.shared.processor.process(event, &delivery)).await;
         match answer {
             Ok(Ok(outcome)) => {
-                let failures = outcome.response.batch_item_failures.into_iter();
-                let failed = failures.map(|failure| failure.item_identifier).collect();
+                let failed = outcome.response.failed().map(Into::into).collect();
                 (Verdict::PartialFailure(failed), outcome.counters.duplicates)
             }
             Ok(Err(error)) => {

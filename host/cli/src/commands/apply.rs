@@ -72,7 +72,7 @@ impl Apply {
             now: batch.now,
             deadline: Instant::now() + Duration::from_secs(self.timeout),
         };
-        let processed = processor.process(&batch.event, &delivery).await;
+        let processed = processor.process(batch.event, &delivery).await;
         let outcome = processed.with_context(|| name.clone())?;
         self.print(&outcome, out)?;
         let duplicates = outcome.counters.duplicates;
@@ -83,10 +83,9 @@ impl Apply {
                 "weir: {name}: {updates} left out, because they were counted before or because a later record of the bucket was"
             )?;
         }
-        if let Some(first) = outcome.response.batch_item_failures.first() {
+        if let Some(first) = outcome.response.failed().next() {
             anyhow::bail!(
-                "{name}: not done from sequence number {} on, and no later batch was begun: fix what its `errors` name, then apply it again",
-                first.item_identifier
+                "{name}: not done from sequence number {first} on, and no later batch was begun: fix what its `errors` name, then apply it again"
             );
         }
         Ok(())

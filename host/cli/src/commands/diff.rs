@@ -2,6 +2,7 @@
 
 use crate::{
     arguments::Arguments,
+    difference,
     input::{self, Given, Moment},
     log, once,
 };
@@ -100,7 +101,7 @@ impl Diff {
         }
         differences
             .iter()
-            .try_for_each(|difference| difference.print(out))
+            .try_for_each(|difference| difference::print(difference, out))
     }
 }
 
