@@ -32,7 +32,7 @@ impl Run<'_> {
             Err(error) => error,
         };
         let switch = &self.processor.switch;
-        let Some(other) = switch.other_than(&self.logic) else {
+        let Some(other) = switch.fallback_for(&self.logic) else {
             return Err(error);
         };
         if is_out_of_time(&self.logic, &error) {
