@@ -1,8 +1,8 @@
 //! Numbers as DynamoDB writes them, and the exact integers that all decisions are made with.
 //!
 //! DynamoDB gives a number as decimal text of at most 38 significant digits, so `i128` holds every one that
-//! is an integer below 10^38. The aggregator before took only plain integers; text such as `1E+3`, which is
-//! the same value, is taken too (rules: "Numbers").
+//! is an integer below 10^38. The aggregator that Weir replaces reads plain integers only; text such as `1E+3`, which
+//! is the same value, is read too (rules: "Numbers").
 
 use core::fmt;
 
@@ -21,12 +21,12 @@ impl MilliTokens {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EpochMs(pub i128);
 
-/// Text that is no integer this program can hold.
+/// Text that is not an integer, or one that is too long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotAnInteger<'a> {
-    /// It is no integer at all: `1.5`, `NaN`, the empty string.
+    /// It is not an integer at all: `1.5`, `NaN`, the empty string.
     Invalid(&'a str),
-    /// It is one, of more than 38 digits.
+    /// It is an integer of more than 38 digits.
     OutOfRange(&'a str),
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for NotAnInteger<'_> {
 }
 
 /// 10^38 exceeds every DynamoDB number's precision and fits an `i128`.
-pub const LIMIT: i128 = 10_i128.pow(38);
+pub const INTEGER_BOUND: i128 = 10_i128.pow(38);
 
 /// Reads an integer: an optional sign, digits, an optional fraction and exponent that leave an integer.
 ///
@@ -88,7 +88,7 @@ pub fn integer(text: &str) -> Result<i128, NotAnInteger<'_>> {
             .checked_mul(10)
             .and_then(|v| v.checked_add(i128::from(digit.saturating_sub(b'0'))))
         {
-            Some(value) if value < LIMIT => value,
+            Some(value) if value < INTEGER_BOUND => value,
             _ => return Err(NotAnInteger::OutOfRange(text)),
         };
     }
@@ -119,8 +119,8 @@ mod tests {
             ("1.0", 1),
             ("1500e-2", 15),
             ("0e999999", 0),
-            ("99999999999999999999999999999999999999", LIMIT - 1),
-            ("-99999999999999999999999999999999999999", 1 - LIMIT),
+            ("99999999999999999999999999999999999999", INTEGER_BOUND - 1),
+            ("-99999999999999999999999999999999999999", 1 - INTEGER_BOUND),
         ] {
             assert_eq!(integer(text), Ok(value), "{text}");
         }

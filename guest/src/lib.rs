@@ -1,12 +1,22 @@
 //! The decisions of a stream aggregator for DynamoDB rate limiters, as a WebAssembly component without imports.
 //!
 //! A batch of stream records goes in, a [`Plan`] comes out: which snapshot items to add usage to, which token
-//! buckets to refill, which audit events to archive, and what to log. Nothing is done here: the host carries
-//! the plan out. Data flows one way, and each step is a module:
+//! buckets to refill or split, which audit events to archive, and what to log. The component does nothing by
+//! itself: the host carries the plan out.
+//!
+//! The modules form layers. Each knows only the layers below it, which a test holds (`tests/tests/layers.rs`):
 //!
 //! ```text
-//! event -> event::Record -> bucket::Change -> usage, refill, shard -> plan::Draft
-//!                        \-> audit::Event  -> archive objects      /
+//! plan                                    the order; the only module that knows all rules
+//! rules     usage refill pressure clones  one rule set a file; none knows another
+//!           archive records continuity
+//! draft                                   the plan under construction
+//! bucket    change state arithmetic       what a record changed, and a bucket as the batch leaves it
+//! event     JSON to records, text only
+//! schema    key bucket snapshot audit     every attribute name, key format and generation
+//!           watermark image
+//! input     settings known                what the host hands over with the event
+//! json      decimal  timestamp  window    know nothing of the job
 //! ```
 //!
 //! Every rule is written down in the project's `docs/rules.md`; the contract is `wit/aggregator.wit`.
@@ -35,51 +45,27 @@
 
 extern crate alloc;
 
-mod audit;
 mod bucket;
-mod continuity;
-mod creation;
+pub mod contract;
 mod decimal;
+mod draft;
 mod event;
-mod key;
+mod input;
+mod json;
+mod known;
 mod plan;
-mod refill;
-mod shard;
-mod source;
-mod standing;
-mod surrogate;
+mod rules;
+mod schema;
+mod settings;
 mod timestamp;
-mod usage;
-mod watermark;
 mod window;
+mod write;
 
-/// Types and glue generated from `wit/aggregator.wit`, where they are documented.
-///
-/// A component built on this crate implements `Guest` and exports itself with the macro `export`.
-#[allow(
-    missing_docs,
-    clippy::too_many_arguments,
-    reason = "generated; the WIT carries the documentation"
-)]
-pub mod contract {
-    pub use exports::weir::aggregator::logic::Guest;
-
-    wit_bindgen::generate!({
-        path: "../wit",
-        world: "aggregator",
-        pub_export_macro: true,
-        default_bindings_module: "weir_logic::contract",
-        additional_derives: [PartialEq, serde::Serialize],
-        additional_derives_ignore: ["settings", "batch"],
-        generate_unused_types: true,
-    });
-}
-
-pub use contract::exports::weir::aggregator::logic::{
-    Action, Assignment, Attribute, AttributeValue, Batch, BatchPlan as Plan, Ceiling, Change,
-    Check, Compression, Condition, Corrections, Description, Entry, Fact, Field, FieldValue,
-    GroupEntry, Key, Level, OnConflict, Operation, PlanError, Purpose, PutItem, PutObject, Reject,
-    Scope, Settings, StoredItem, Tally, Test, UpdateItem, Window, Write,
+pub use contract::{
+    Action, Assignment, Attribute, AttributeValue, Batch, Ceiling, Change, Check, Compression,
+    Condition, Corrections, Description, Entry, Fact, Field, FieldValue, GroupEntry, Key, Level,
+    OnConflict, Operation, Plan, PlanError, Purpose, PutItem, PutObject, Reject, Scope, Settings,
+    StoredItem, Tally, Test, UpdateItem, Window, Write,
 };
 pub use plan::plan;
 
@@ -88,7 +74,7 @@ pub fn describe() -> Description {
     Description {
         name: "weir-logic".into(),
         version: env!("CARGO_PKG_VERSION").into(),
-        generations: ["A", "B", "C"].map(Into::into).into(),
+        generations: schema::GENERATIONS.map(Into::into).into(),
     }
 }
 

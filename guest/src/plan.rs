@@ -1,332 +1,55 @@
-//! The plan of one batch: the order in which a batch is looked at, and the plan under construction.
+//! The order in which a batch is planned.
 
 use crate::{
-    Batch, Corrections, Entry, Field, FieldValue, Key, Level, Plan, PlanError, Purpose, Reject,
-    Scope, Settings, StoredItem, Tally, audit, bucket, continuity,
-    event::{self, Action, Element, Record, Unreadable},
-    refill, shard, source, usage,
+    bucket::state,
+    contract::{Batch, Plan, PlanError, Settings},
+    draft::Draft,
+    event::{self, Unreadable, source},
+    input::Input,
+    rules::{archive, clones, continuity, pressure, records, refill, usage},
+    settings::Correction,
 };
-use alloc::{borrow::Cow, collections::BTreeMap, format, string::String, vec::Vec};
 
 /// Plans one batch.
 ///
 /// # Errors
-/// [`PlanError`]: the event or the settings cannot be used at all. A record that cannot be used is no error
-/// but a [`Reject`] of the plan.
+/// [`PlanError`]: the event or the settings cannot be used at all. A record that cannot be used is not an error but
+/// a [`Reject`](crate::contract::Reject) of the plan.
 pub fn plan(batch: &Batch, settings: &Settings) -> Result<Plan, PlanError> {
-    check(settings)?;
-    let text = core::str::from_utf8(&batch.event)
-        .map_or_else(|_| String::from_utf8_lossy(&batch.event), Cow::Borrowed);
-    let elements = match &text {
-        Cow::Borrowed(text) => event::parse(text),
-        Cow::Owned(text) => event::parse_lossy(text),
-    };
-    let elements = elements.map_err(|error| match error {
-        Unreadable::NotJson(message) => PlanError::NotJson(message),
-        Unreadable::NotAnEvent(what) => PlanError::NotAnEvent(what),
-    })?;
+    let input = Input::read(batch, settings)?;
+    let settings = &input.settings;
+    let text = event::text(&batch.event);
+    let elements = event::read(&text).map_err(refused)?;
     if let Some(reason) = source::refusal(&elements) {
         return Err(PlanError::NotAnEvent(reason));
     }
 
-    let mut draft = Draft::new(settings.level, count(elements.len()));
-    let changes = read(&elements, batch.now, &mut draft, settings);
-    // Without the correction INSERT records need not be there, and a bucket made anew looks like a gap.
-    if settings
-        .corrections
-        .contains(Corrections::FIRST_CONSUMPTION)
-    {
+    let mut draft = Draft::new(settings.level, elements.len());
+    let changes = records::changes(&elements, &input, &mut draft);
+    // Without the correction INSERT records may be absent, and a bucket made anew would look like a gap.
+    if settings.corrects(Correction::FirstConsumption) {
         continuity::check(&elements, &changes, &mut draft);
     }
-    let deltas = changes.iter().flat_map(bucket::Change::deltas).count();
-    draft.plan.tally.deltas = count(deltas);
-    if deltas > 0 || settings.corrections.contains(Corrections::IDLE_BATCHES) {
-        usage::plan(&changes, batch, settings, &mut draft);
-        let buckets = refill::buckets(&changes, &mut draft);
-        refill::plan(&buckets, batch, settings, &mut draft);
-        shard::double(&buckets, batch, settings, &mut draft);
-        shard::propagate(&changes, &text, batch, settings, &mut draft);
+    let deltas = changes.iter().flat_map(|change| change.deltas()).count();
+    draft.count_deltas(deltas);
+    if deltas > 0 || settings.corrects(Correction::IdleBatches) {
+        usage::plan(&changes, &input, &mut draft);
+        let buckets = state::buckets(&changes);
+        let pressures = pressure::judge(&buckets, &input);
+        let write_tokens = pressures.iter().map(|pressure| pressure.write_tokens);
+        refill::plan(&buckets, write_tokens, &input, &mut draft);
+        pressure::plan(&buckets, &pressures, &mut draft);
+        clones::plan(&changes, &text, &input, &mut draft);
     }
     if settings.archive {
-        audit::plan(&elements, batch, settings, &mut draft);
+        archive::plan(&elements, &input, &mut draft);
     }
-    Ok(draft.plan)
+    Ok(draft.finish())
 }
 
-fn check(settings: &Settings) -> Result<(), PlanError> {
-    let bad = |problem: &str| Err(PlanError::BadSettings(problem.into()));
-    let twice = |(at, window)| {
-        settings
-            .windows
-            .iter()
-            .skip(at)
-            .skip(1)
-            .any(|other| other == window)
-    };
-    match settings {
-        _ if settings.windows.iter().enumerate().any(twice) => {
-            bad("a window is listed twice; its usage would be counted twice")
-        }
-        Settings {
-            snapshot_ttl_days: 0,
-            ..
-        } => bad("snapshots would expire at once: snapshot-ttl-days is 0"),
-        Settings {
-            max_shard_count: 0, ..
-        } => bad("a bucket has at least one shard: max-shard-count is 0"),
-        _ => Ok(()),
+fn refused(error: Unreadable) -> PlanError {
+    match error {
+        Unreadable::NotJson(message) => PlanError::NotJson(message),
+        Unreadable::NotAnEvent(what) => PlanError::NotAnEvent(what),
     }
-}
-
-/// The changes of buckets among the records. What cannot be understood is logged and rejected.
-fn read<'a>(
-    elements: &'a [Element<'a>],
-    now: u64,
-    draft: &mut Draft,
-    settings: &Settings,
-) -> Vec<bucket::Change<'a>> {
-    let mut changes = Vec::new();
-    for (index, element) in (0..).zip(elements) {
-        let problem = match element {
-            Element::Bad(problem) => problem.clone(),
-            Element::Record(record) => {
-                let is_relevant = match record.action {
-                    Action::Modify => true,
-                    Action::Insert => settings
-                        .corrections
-                        .contains(Corrections::FIRST_CONSUMPTION),
-                    Action::Remove | Action::Other => false,
-                };
-                if !is_relevant {
-                    continue;
-                }
-                match bucket::Change::parse(index, record, now, settings.corrections) {
-                    Ok(None) => continue,
-                    Ok(Some(change)) => {
-                        for limit in &change.uncounted {
-                            let fields = || {
-                                let [entity, resource] = change.key.fields();
-                                [entity, resource, text("limit_name", *limit)]
-                            };
-                            draft.log(
-                                Level::Debug,
-                                "Skipping limit without consumption counter",
-                                fields,
-                            );
-                        }
-                        changes.push(change);
-                        continue;
-                    }
-                    Err(problem) => problem,
-                }
-            }
-        };
-        draft.error(
-            Scope::Processor,
-            format!("Error processing record: {problem}"),
-            [number("record_index", index)],
-        );
-        draft.reject(index, element.record(), problem);
-    }
-    changes
-}
-
-/// A length as the contract counts; no batch comes near the bound.
-pub fn count(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(u32::MAX)
-}
-
-/// A field of text.
-pub fn text(name: &str, value: impl Into<String>) -> Field {
-    Field {
-        name: name.into(),
-        value: FieldValue::Text(value.into()),
-    }
-}
-
-/// A field with a number.
-pub fn number(name: &str, value: impl core::fmt::Display) -> Field {
-    Field {
-        name: name.into(),
-        value: FieldValue::Number(format!("{value}")),
-    }
-}
-
-/// Items the host has already shown, by key.
-pub struct Known<'a>(BTreeMap<(&'a str, &'a str), &'a StoredItem>);
-
-impl<'a> Known<'a> {
-    /// What the host has shown with this batch.
-    pub fn new(batch: &'a Batch) -> Self {
-        Self(
-            batch
-                .known
-                .iter()
-                .map(|stored| ((stored.key.pk.as_str(), stored.key.sk.as_str()), stored))
-                .collect(),
-        )
-    }
-
-    /// What the host has shown of that key: nothing, that there is no such item, or the item.
-    pub fn state(&self, key: &Key) -> Option<Option<&'a [crate::Attribute]>> {
-        Some(
-            self.0
-                .get(&(key.pk.as_str(), key.sk.as_str()))?
-                .item
-                .as_deref(),
-        )
-    }
-}
-
-/// A plan under construction. Log entries are numbered in the order in which they are made.
-pub struct Draft {
-    level: Level,
-    position: u32,
-    /// The plan so far.
-    pub plan: Plan,
-}
-
-impl Draft {
-    fn new(level: Level, records: u32) -> Self {
-        let tally = Tally {
-            records,
-            deltas: 0,
-            duplicates: 0,
-            events: 0,
-        };
-        let plan = Plan {
-            writes: Vec::new(),
-            reads: Vec::new(),
-            rejects: Vec::new(),
-            log: Vec::new(),
-            group_log: Vec::new(),
-            tally,
-        };
-        Self {
-            level,
-            position: 0,
-            plan,
-        }
-    }
-
-    /// A processor's log line for a list of a write, or nothing where nobody wants lines of that level.
-    pub fn entry<const N: usize>(
-        &mut self,
-        level: Level,
-        message: &str,
-        fields: impl FnOnce() -> [Field; N],
-    ) -> Vec<Entry> {
-        if level < self.level {
-            return Vec::new();
-        }
-        [self.line(
-            level,
-            Scope::Processor,
-            message.into(),
-            fields().into(),
-            false,
-        )]
-        .into()
-    }
-
-    /// Logs a processor's line.
-    pub fn log<const N: usize>(
-        &mut self,
-        level: Level,
-        message: &str,
-        fields: impl FnOnce() -> [Field; N],
-    ) {
-        let entries = self.entry(level, message, fields);
-        self.plan.log.extend(entries);
-    }
-
-    /// Logs a line that is no error but must be seen.
-    pub fn warn<const N: usize>(&mut self, scope: Scope, message: &str, fields: [Field; N]) {
-        if Level::Warning >= self.level {
-            let line = self.line(Level::Warning, scope, message.into(), fields.into(), false);
-            self.plan.log.push(line);
-        }
-    }
-
-    /// Logs an error; kept whatever the level, because the response lists it too.
-    pub fn error<const N: usize>(&mut self, scope: Scope, message: String, fields: [Field; N]) {
-        let line = self.line(Level::Warning, scope, message, fields.into(), true);
-        self.plan.log.push(line);
-    }
-
-    /// The line for a write that failed; the host adds the reason.
-    pub fn failure<const N: usize>(
-        &mut self,
-        level: Level,
-        scope: Scope,
-        message: &str,
-        fields: [Field; N],
-    ) -> Vec<Entry> {
-        [self.line(level, scope, message.into(), fields.into(), true)].into()
-    }
-
-    /// A line with the next position.
-    pub fn line(
-        &mut self,
-        level: Level,
-        scope: Scope,
-        message: String,
-        fields: Vec<Field>,
-        is_error: bool,
-    ) -> Entry {
-        let position = self.position;
-        self.position = position.saturating_add(1);
-        Entry {
-            position,
-            level,
-            scope,
-            message,
-            fields,
-            is_error,
-        }
-    }
-
-    /// Whether lines of this level are wanted.
-    pub fn wants(&self, level: Level) -> bool {
-        level >= self.level
-    }
-
-    /// Notes that a record could not be used.
-    pub fn reject(&mut self, index: u32, record: Option<&Record<'_>>, reason: String) {
-        let sequence = record.and_then(|record| record.change.sequence.as_deref());
-        self.plan.rejects.push(Reject {
-            record: index,
-            sequence_number: sequence.map(Into::into),
-            reason,
-        });
-    }
-
-    /// Notes that a part of a bucket's change could not be used.
-    pub fn reject_change(&mut self, change: &bucket::Change<'_>, reason: String) {
-        self.plan.rejects.push(Reject {
-            record: change.record,
-            sequence_number: change.sequence.map(Into::into),
-            reason,
-        });
-    }
-
-    /// Notes updates that were left out because they were made before.
-    pub fn count_duplicates(&mut self, updates: usize) {
-        let duplicates = &mut self.plan.tally.duplicates;
-        *duplicates = duplicates.saturating_add(count(updates));
-    }
-}
-
-/// A write's id: its purpose and what it is made to. One bucket shard adds to a snapshot once, so that its
-/// watermark attribute completes the name of a usage write.
-pub fn id(purpose: Purpose, key: &Key, part: &str) -> String {
-    let purpose = match purpose {
-        Purpose::Usage => "usage",
-        Purpose::Refill => "refill",
-        Purpose::ShardBump => "shard-bump",
-        Purpose::ShardPropagation => "shard-propagation",
-        Purpose::Archive => "archive",
-        Purpose::Quarantine => "quarantine",
-    };
-    format!("{purpose} {} {} {part}", key.pk, key.sk)
 }

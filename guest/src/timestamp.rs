@@ -1,8 +1,8 @@
-//! ISO 8601 timestamps of audit events, in every form that the aggregator before accepted.
+//! ISO 8601 timestamps of audit events, in every form that the aggregator before Weir accepts.
 //!
 //! A date (`2024-01-02`, `20240102`, `2024-W01-2`, `2024W012`), then optionally one character of any kind and
 //! a time (`10`, `10:30`, `10:30:05.25`, basic form likewise), then optionally `Z` or an offset. chrono's own
-//! parsers take RFC 3339, which is a part of this (rules: "Archive").
+//! parsers take RFC 3339, which is a part of these forms (rules: "Archive").
 
 use chrono::{Datelike, NaiveDate, TimeDelta, Weekday};
 
@@ -15,7 +15,7 @@ pub struct Days {
     pub utc: NaiveDate,
 }
 
-/// The day a timestamp lies on, or none where the text is no timestamp.
+/// The day of a timestamp; none if the text is not one.
 pub fn days(text: &str) -> Option<Days> {
     let (written, rest) = date(text)?;
     let Some(separator) = rest.chars().next() else {

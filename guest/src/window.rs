@@ -1,11 +1,11 @@
-//! Usage windows: hours, days and months in UTC, their starts, ends and names.
+//! Usage windows: hours, days and months in UTC, their starts and names.
 
-use crate::{Window, decimal::EpochMs};
+use crate::decimal::EpochMs;
 use alloc::{format, string::String};
-use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
 use core::fmt;
 
-/// A point in time that no window can hold: windows start in the years 1000 to 9999.
+/// A point in time outside every window: windows start in the years 1000 to 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfRange(EpochMs);
 
@@ -18,8 +18,19 @@ impl fmt::Display for OutOfRange {
     }
 }
 
+/// A length of time over which usage is summed, in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Window {
+    /// From minute 00 to minute 59.
+    Hourly,
+    /// From hour 00 to hour 23.
+    Daily,
+    /// From the first to the last day.
+    Monthly,
+}
+
 impl Window {
-    /// The name, as it stands in a snapshot's `window`.
+    /// The name, as a snapshot has it in `window`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hourly => "hourly",
@@ -28,7 +39,7 @@ impl Window {
         }
     }
 
-    /// What a snapshot's sort key ends in where windows are kept apart (correction `window-suffix`).
+    /// What a snapshot's sort key ends in if windows are kept apart (correction `window-suffix`).
     pub fn suffix(self) -> &'static str {
         match self {
             Self::Hourly => "",
@@ -40,7 +51,7 @@ impl Window {
     /// The first instant of the window that holds `at`.
     ///
     /// # Errors
-    /// Years outside 1000 to 9999, whose text would not sort.
+    /// The year is outside 1000 to 9999, so its text would not sort.
     pub fn start(self, at: EpochMs) -> Result<NaiveDateTime, OutOfRange> {
         let time = utc(at)
             .filter(|time| (1000..=9999).contains(&time.year()))
@@ -52,31 +63,9 @@ impl Window {
         };
         date.and_hms_opt(hour, 0, 0).ok_or(OutOfRange(at))
     }
-
-    /// The last second of the window that starts at `start`; not stored, readers compute it likewise.
-    pub fn end(self, start: NaiveDateTime) -> NaiveDateTime {
-        let day = |date: NaiveDate| {
-            date.and_time(NaiveTime::from_hms_opt(23, 59, 59).unwrap_or_default())
-        };
-        match self {
-            Self::Hourly => start
-                .with_minute(59)
-                .and_then(|time| time.with_second(59))
-                .unwrap_or(start),
-            Self::Daily => day(start.date()),
-            Self::Monthly => {
-                let last = start
-                    .date()
-                    .with_day(1)
-                    .and_then(|first| first.checked_add_months(Months::new(1)))
-                    .and_then(|next| next.pred_opt());
-                day(last.unwrap_or(start.date()))
-            }
-        }
-    }
 }
 
-/// A window's start as it stands in keys and in `window_start`: `YYYY-MM-DDTHH:00:00Z`.
+/// A window's start as keys and `window_start` have it: `YYYY-MM-DDTHH:00:00Z`.
 pub fn key(start: NaiveDateTime) -> String {
     format!(
         "{:04}-{:02}-{:02}T{:02}:00:00Z",
@@ -154,20 +143,6 @@ mod tests {
             ),
         ] {
             assert_eq!(Hourly.start(EpochMs(at)).unwrap_err().to_string(), message);
-        }
-    }
-
-    #[test]
-    fn windows_end_at_their_last_second() {
-        for (window, start, end) in [
-            (Hourly, "2024-01-01T12:00:00", "2024-01-01T12:59:59"),
-            (Daily, "2024-01-01T00:00:00", "2024-01-01T23:59:59"),
-            (Monthly, "2024-02-01T00:00:00", "2024-02-29T23:59:59"),
-            (Monthly, "2023-02-01T00:00:00", "2023-02-28T23:59:59"),
-            (Monthly, "2024-12-01T00:00:00", "2024-12-31T23:59:59"),
-        ] {
-            let end_of = window.end(start.parse().unwrap());
-            assert_eq!(end_of, end.parse().unwrap(), "{window:?} {start}");
         }
     }
 }

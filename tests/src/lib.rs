@@ -14,6 +14,7 @@ pub mod foreign;
 pub mod hosts;
 pub mod http;
 pub mod lambda_service;
+pub mod layers;
 pub mod log;
 pub mod misbehaving;
 pub mod plan;

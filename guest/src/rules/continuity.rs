@@ -1,20 +1,21 @@
 //! Usage that the stream never held.
 //!
-//! The counters of a bucket go on, record by record, where the record before left them. Where one begins higher,
-//! there was consumption that no record tells of: the stream did not hold it, or something before Weir dropped it.
-//! It cannot be counted any more; how much it was is said (rules: "Usage").
+//! In each record the counters of a bucket begin where the record before left them. If one begins higher, there was
+//! consumption that no record shows: the stream did not hold it, or something before Weir dropped it. It cannot be
+//! counted any more, but a log line says how much it was (rules: "Usage").
 
 use crate::{
-    Scope,
-    bucket::Change,
-    event::{Action, Element},
-    key::BucketKey,
-    plan::{Draft, number, text},
+    bucket::change::BucketChange,
+    contract::{Level, Scope},
+    decimal::MilliTokens,
+    draft::Draft,
+    event::{Element, EventName},
+    schema::key::BucketKey,
 };
 use alloc::{collections::BTreeMap, vec::Vec};
 
-/// Most limits of buckets that are named in a batch.
-const NAMED: usize = 20;
+/// The most gaps of a batch that are named.
+const MAX_NAMED: usize = 20;
 
 /// What the records so far say of an item.
 #[derive(Clone, Copy)]
@@ -22,8 +23,8 @@ enum Last<'a> {
     /// Nothing.
     Nothing,
     /// Its last change, and of which stream.
-    Change(&'a str, &'a Change<'a>),
-    /// Its records do not follow each other: nothing more is said of it.
+    Change(&'a str, &'a BucketChange<'a>),
+    /// Its records do not follow each other: no gap can be told.
     Disordered,
 }
 
@@ -38,12 +39,12 @@ struct Items<'a> {
 struct Missing<'a> {
     bucket: BucketKey<'a>,
     limit: &'a str,
-    milli_tokens: i128,
+    milli_tokens: MilliTokens,
     record: u32,
 }
 
-/// Says what is missing between the records of a batch.
-pub fn check(elements: &[Element<'_>], changes: &[Change<'_>], draft: &mut Draft) {
+/// Logs what is missing between the records of a batch.
+pub fn check(elements: &[Element<'_>], changes: &[BucketChange<'_>], draft: &mut Draft) {
     let mut items = Items::default();
     let mut missing = Vec::new();
     let mut more: u32 = 0;
@@ -85,11 +86,15 @@ impl<'a> Items<'a> {
         self.list.get_mut(at)
     }
 
-    /// Forgets the item that a record is about and is no change of; all of them where it does not tell which.
+    /// Forgets the item of a record that is not a change; all items if it does not say which.
     fn forget(&mut self, element: &'a Element<'a>) {
-        let image = element
-            .record()
-            .and_then(|record| record.change.new.as_ref().or(record.change.old.as_ref()));
+        let image = element.record().and_then(|record| {
+            record
+                .dynamodb
+                .new
+                .as_ref()
+                .or(record.dynamodb.old.as_ref())
+        });
         match image.and_then(|image| image.pk.as_deref().zip(image.sk.as_deref())) {
             Some(key) => self
                 .last(key)
@@ -100,10 +105,14 @@ impl<'a> Items<'a> {
     }
 }
 
-/// Notes by how much counters begin higher than they were left, and counts those that are not to be named.
-fn compare<'a>(before: &Change<'_>, change: &Change<'a>, missing: &mut Vec<Missing<'a>>) -> u32 {
+/// Notes by how much counters begin higher than they were left, and counts the gaps that are too many to name.
+fn compare<'a>(
+    before: &BucketChange<'_>,
+    change: &BucketChange<'a>,
+    missing: &mut Vec<Missing<'a>>,
+) -> u32 {
     let mut more = 0_u32;
-    if change.action != Action::Modify {
+    if change.event != EventName::Modify {
         return more;
     }
     let counted = change
@@ -121,13 +130,13 @@ fn compare<'a>(before: &Change<'_>, change: &Change<'a>, missing: &mut Vec<Missi
             continue;
         }
         let is_same = |of: &&mut Missing<'_>| of.bucket == change.key && of.limit == limit.name;
-        let has_room = missing.len() < NAMED;
+        let has_room = missing.len() < MAX_NAMED;
         match missing.iter_mut().find(is_same) {
-            Some(of) => of.milli_tokens = of.milli_tokens.saturating_add(gap),
+            Some(of) => of.milli_tokens.0 = of.milli_tokens.0.saturating_add(gap),
             None if has_room => missing.push(Missing {
                 bucket: change.key,
                 limit: limit.name,
-                milli_tokens: gap,
+                milli_tokens: MilliTokens(gap),
                 record: change.record,
             }),
             None => more = more.saturating_add(1),
@@ -144,19 +153,20 @@ fn say(missing: &[Missing<'_>], more: u32, draft: &mut Draft) {
         record,
     } in missing
     {
-        let [entity, resource] = bucket.fields();
-        let fields = [
-            entity,
-            resource,
-            text("limit_name", *limit),
-            number("tokens", milli_tokens.div_euclid(1000)),
-            number("record_index", record),
-        ];
         let message = "Usage missing from the stream - no record tells of it, it cannot be counted";
-        draft.warn(Scope::Processor, message, fields);
+        draft
+            .line(Level::Warning, Scope::Processor, message)
+            .bucket(bucket)
+            .text("limit_name", limit)
+            .number("tokens", milli_tokens.tokens())
+            .number("record_index", record)
+            .log();
     }
     if more > 0 {
         let message = "Usage missing from the stream - further gaps are counted only";
-        draft.warn(Scope::Processor, message, [number("more", more)]);
+        draft
+            .line(Level::Warning, Scope::Processor, message)
+            .number("more", more)
+            .log();
     }
 }

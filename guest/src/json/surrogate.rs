@@ -1,7 +1,7 @@
 //! Halves of surrogate pairs in JSON text.
 //!
-//! JSON can write `"\ud800"`, which is no character and which no text can hold. Most parsers refuse it, and so does
-//! this program in what it decides by. What is only passed on gets U+FFFD in its place.
+//! JSON can write `"\ud800"`, which is not a character and which no string can hold. Most parsers refuse it, and so
+//! does this program wherever a decision depends on the text. Text that is only passed on gets U+FFFD instead.
 
 use alloc::{borrow::Cow, string::String};
 
@@ -9,11 +9,11 @@ use alloc::{borrow::Cow, string::String};
 const SHORT: usize = 2;
 const LONG: usize = 6;
 
-/// JSON text in which every half of a surrogate pair is U+FFFD; borrowed where there is none.
+/// JSON text in which every half of a surrogate pair is replaced by U+FFFD; borrowed if there is none.
 pub fn replaced(json: &str) -> Cow<'_, str> {
     let mut out = String::new();
     let mut rest = json;
-    // What is before `rest` and not in `out` yet.
+    // How much of `rest` has been looked at and is still to be copied.
     let mut pending = 0;
     while let Some(at) = rest.get(pending..).and_then(|text| text.find('\\')) {
         let start = pending.saturating_add(at);

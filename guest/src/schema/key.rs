@@ -1,4 +1,4 @@
-//! Every key format of every schema generation: parse and build, an exact round trip.
+//! Every key format of every schema generation, read and built: a key is built exactly as it was read.
 //!
 //! | generation | bucket | snapshot |
 //! |---|---|---|
@@ -8,13 +8,9 @@
 //!
 //! Generations are told apart record by record, by key alone (rules: "Keys").
 
-use crate::{Field, Key as TableKey, plan::text};
+use crate::contract::Key;
 use alloc::{format, string::String};
 use core::fmt;
-
-/// The name of the limit that counts writes to a bucket item. Only generation C has it; in older ones a user
-/// may own a limit of that name.
-pub const WRITE_LIMIT: &str = "wcu";
 
 /// In which form a bucket is keyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,9 +39,9 @@ pub struct BucketKey<'a> {
     pub form: Form,
 }
 
-/// What a primary key stands for.
+/// What kind of item lies under a primary key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key<'a> {
+pub enum ItemKind<'a> {
     /// A token bucket.
     Bucket(BucketKey<'a>),
     /// An audit event, of this namespace if it has one.
@@ -72,9 +68,9 @@ impl fmt::Display for Malformed {
     }
 }
 
-impl<'a> Key<'a> {
-    /// Tells what a primary key stands for. `entity` is the item's `entity_id`: forms A and B name their
-    /// entity there; without one such an item is no bucket.
+impl<'a> ItemKind<'a> {
+    /// Tells the kind of an item by its primary key. `entity` is its `entity_id`, where buckets of generations A
+    /// and B name their entity: without one such an item is not a bucket.
     ///
     /// # Errors
     /// A bucket key with an empty part, or a shard that is not a plain number below 2^32.
@@ -129,8 +125,8 @@ impl<'a> Key<'a> {
     }
 }
 
-/// Splits a namespace off: what stands before the first `/`, if no `#` comes before it. A namespace holds
-/// neither, and what follows it begins with a word and `#`, so this is exact also for resources with a `/`.
+/// Splits a namespace off: the text before the first `/`, if it has no `#`. A namespace holds neither, and what follows
+/// it begins with a word and `#`, so a resource with a `/` is not mistaken for one.
 fn split_namespace(pk: &str) -> (Option<&str>, &str) {
     match pk.split_once('/') {
         Some((namespace, rest)) if !namespace.contains('#') => (Some(namespace), rest),
@@ -147,16 +143,16 @@ fn plain_number(text: &str) -> Option<u32> {
 
 impl BucketKey<'_> {
     /// The bucket item's own key.
-    pub fn bucket(&self) -> TableKey {
+    pub fn bucket(&self) -> Key {
         let Self {
             entity, resource, ..
         } = self;
         match self.form {
-            Form::Sharded { shard } => TableKey {
+            Form::Sharded { shard } => Key {
                 pk: self.prefixed(&format!("BUCKET#{entity}#{resource}#{shard}")),
                 sk: "#STATE".into(),
             },
-            Form::Unprefixed | Form::Entity => TableKey {
+            Form::Unprefixed | Form::Entity => Key {
                 pk: self.entity_pk(),
                 sk: format!("#BUCKET#{resource}"),
             },
@@ -164,7 +160,7 @@ impl BucketKey<'_> {
     }
 
     /// The key of the same bucket's shard number `shard`.
-    pub fn sibling(&self, shard: u32) -> TableKey {
+    pub fn sibling(&self, shard: u32) -> Key {
         Self {
             form: Form::Sharded { shard },
             ..*self
@@ -177,43 +173,12 @@ impl BucketKey<'_> {
         self.prefixed(&format!("ENTITY#{}", self.entity))
     }
 
-    /// Text behind the namespace, where there is one.
+    /// Text after the namespace, where there is one.
     pub fn prefixed(&self, rest: &str) -> String {
         match self.namespace {
             Some(namespace) => format!("{namespace}/{rest}"),
             None => rest.into(),
         }
-    }
-
-    /// Key of the snapshot of a window: its start, and the suffix that sets coarser windows apart (or nothing).
-    pub fn snapshot(&self, start: &str, suffix: &str) -> TableKey {
-        TableKey {
-            pk: self.entity_pk(),
-            sk: format!("#USAGE#{}#{start}{suffix}", self.resource),
-        }
-    }
-
-    /// Name of the attribute that holds this bucket shard's watermark on a snapshot. Buckets that are not
-    /// sharded have a name of their own: during a migration both forms of one bucket are summed into the same
-    /// snapshot, and their records come through different shards of the stream.
-    pub fn watermark_attribute(&self) -> String {
-        match self.form {
-            Form::Sharded { shard } => format!("_applied_{shard}"),
-            Form::Unprefixed | Form::Entity => "_applied_u".into(),
-        }
-    }
-
-    /// The fields that say which bucket a log line is about.
-    pub fn fields(&self) -> [Field; 2] {
-        [
-            text("entity_id", self.entity),
-            text("resource", self.resource),
-        ]
-    }
-
-    /// Whether this limit counts writes to the bucket, and is not a user's.
-    pub fn is_write_limit(&self, limit: &str) -> bool {
-        matches!(self.form, Form::Sharded { .. }) && limit == WRITE_LIMIT
     }
 }
 
@@ -226,8 +191,8 @@ mod tests {
         entity: &'a str,
         resource: &'a str,
         form: Form,
-    ) -> Result<Key<'a>, Malformed> {
-        Ok(Key::Bucket(BucketKey {
+    ) -> Result<ItemKind<'a>, Malformed> {
+        Ok(ItemKind::Bucket(BucketKey {
             namespace,
             entity,
             resource,
@@ -273,25 +238,35 @@ mod tests {
                 "AUDIT#$RESOURCE:openai/gpt-4",
                 "#AUDIT#1",
                 "",
-                Ok(Key::Audit { namespace: None }),
+                Ok(ItemKind::Audit { namespace: None }),
             ),
             (
                 "default/AUDIT#$RESOURCE:openai/gpt-4",
                 "#AUDIT#1",
                 "",
-                Ok(Key::Audit {
+                Ok(ItemKind::Audit {
                     namespace: Some("default"),
                 }),
             ),
-            ("a7x3kq2mZ_k/ENTITY#u", "#META", "u", Ok(Key::Other)),
-            ("a7x3kq2mZ_k/ENTITY#u", "#BUCKET#", "u", Ok(Key::Other)),
-            ("a7x3kq2mZ_k/ENTITY#u", "#BUCKET#r", "", Ok(Key::Other)),
-            ("a7x3kq2mZ_k/BUCKET#u#r#0", "#STATE", "", Ok(Key::Other)),
-            ("a7x3kq2mZ_k/BUCKET#u#r#0", "#OTHER", "u", Ok(Key::Other)),
-            ("BUCKET#u#r#0", "#STATE", "u", Ok(Key::Other)),
-            ("", "", "", Ok(Key::Other)),
+            ("a7x3kq2mZ_k/ENTITY#u", "#META", "u", Ok(ItemKind::Other)),
+            ("a7x3kq2mZ_k/ENTITY#u", "#BUCKET#", "u", Ok(ItemKind::Other)),
+            ("a7x3kq2mZ_k/ENTITY#u", "#BUCKET#r", "", Ok(ItemKind::Other)),
+            (
+                "a7x3kq2mZ_k/BUCKET#u#r#0",
+                "#STATE",
+                "",
+                Ok(ItemKind::Other),
+            ),
+            (
+                "a7x3kq2mZ_k/BUCKET#u#r#0",
+                "#OTHER",
+                "u",
+                Ok(ItemKind::Other),
+            ),
+            ("BUCKET#u#r#0", "#STATE", "u", Ok(ItemKind::Other)),
+            ("", "", "", Ok(ItemKind::Other)),
         ] {
-            assert_eq!(Key::parse(pk, sk, entity), expected, "{pk} {sk}");
+            assert_eq!(ItemKind::parse(pk, sk, entity), expected, "{pk} {sk}");
         }
     }
 
@@ -311,7 +286,7 @@ mod tests {
             "n/BUCKET#u#r#4294967296",
             "/BUCKET#u#r#0",
         ] {
-            assert!(Key::parse(pk, "#STATE", "u").is_err(), "{pk}");
+            assert!(ItemKind::parse(pk, "#STATE", "u").is_err(), "{pk}");
         }
     }
 
@@ -322,7 +297,7 @@ mod tests {
             ("n-_1/ENTITY#u", "#BUCKET#a/b"),
             ("n/BUCKET#u#a/b.c#31", "#STATE"),
         ] {
-            let Ok(Key::Bucket(key)) = Key::parse(pk, sk, "u") else {
+            let Ok(ItemKind::Bucket(key)) = ItemKind::parse(pk, sk, "u") else {
                 panic!("{pk} is a bucket")
             };
             let built = key.bucket();

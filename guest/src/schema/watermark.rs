@@ -2,8 +2,8 @@
 //!
 //! A watermark is text whose byte order is the order of (stream label, sequence number), so that DynamoDB can
 //! compare it in a condition. The label comes first because a stream that is created anew starts its numbers
-//! anew. Both are written as numbers in base 64 behind their length, which makes 24 bytes of the 44 that the
-//! digits would take: a watermark is paid for with every write (rules: "Watermarks").
+//! anew. Both are written as numbers in base 64 after their length, which takes 24 bytes instead of the digits' 44:
+//! every write pays for a watermark (rules: "Watermarks").
 
 use crate::decimal::EpochMs;
 use alloc::string::String;
@@ -14,7 +14,7 @@ use core::fmt;
 const DIGITS: &[u8; 64] = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
 
 /// Most decimal digits of a number; DynamoDB's sequence numbers have 21 to 40.
-const LONGEST: usize = 60;
+const MAX_DIGITS: usize = 60;
 
 /// How many decimal digits the low part of a long number has, and how many base-64 digits hold it.
 const LOW: (usize, u32) = (30, 17);
@@ -46,11 +46,16 @@ impl Watermark {
         Some(Self(text))
     }
 
-    /// Reads a watermark that is stored. None where it is not written as [`Watermark::new`] writes it.
+    /// Reads a stored watermark. None if [`Watermark::new`] would not have written it so.
     pub fn parse(text: &str) -> Option<Self> {
         let (_, rest) = take_number(text)?;
         let (_, rest) = take_number(rest)?;
         rest.is_empty().then(|| Self(text.into()))
+    }
+
+    /// The text that is stored.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// The part that says which stream it is of. Its byte order is the order of stream labels.
@@ -66,7 +71,7 @@ impl Watermark {
             return None;
         }
         let mut rest = label;
-        // The last so many digits.
+        // Takes that many digits off the end.
         let mut take = |digits: u32| {
             let power = 10_u128.checked_pow(digits)?;
             let part = u32::try_from(rest.checked_rem(power)?).ok();
@@ -91,7 +96,7 @@ impl fmt::Display for Watermark {
 /// Appends a decimal number so that longer is greater and, at equal length, greater text is greater.
 fn push_number(text: &mut String, decimal: &str) -> Option<()> {
     if decimal.is_empty()
-        || decimal.len() > LONGEST
+        || decimal.len() > MAX_DIGITS
         || !decimal.bytes().all(|byte| byte.is_ascii_digit())
     {
         return None;
@@ -113,7 +118,7 @@ fn push_number(text: &mut String, decimal: &str) -> Option<()> {
     Some(())
 }
 
-/// Takes a number from the front of a text: its high and low part, and what follows it. None where [`push_number`]
+/// Takes a number from the front of a text: its high and low part, and what follows it. None if [`push_number`]
 /// would not have written it so.
 fn take_number(text: &str) -> Option<((u128, u128), &str)> {
     let (count, rest) = take_digits(text, 1)?;

@@ -1,14 +1,18 @@
-//! How a record stands to the watermark that the host found on a snapshot.
+//! Whether the watermark that the host found on a snapshot says that a record was counted.
 //!
 //! The watermark decides whether usage is added, so one that cannot be trusted decides nothing: the record goes to
-//! quarantine. To take it for counted would lose its usage, to plan it again would have no end (rules: "Watermarks").
+//! quarantine. Taking it for counted would lose its usage, and planning it again would never end (rules: "Watermarks").
 
-use crate::{AttributeValue, Field, Level, Scope, plan::Draft, watermark::Watermark};
+use crate::{
+    contract::{AttributeValue, Level, Scope},
+    draft::{Draft, Line},
+    schema::watermark::Watermark,
+};
 use alloc::{format, string::String};
 use core::fmt;
 
-/// A day in milliseconds: as far ahead may a stream have been made by the clock of the processing.
-const DAY: u64 = 86_400_000;
+/// How far ahead of the processing's clock a stream may have been made, in milliseconds: a day.
+const MAX_AHEAD: u64 = 86_400_000;
 
 /// What the host found where a bucket shard's watermark should be.
 pub enum Stored<'a> {
@@ -16,25 +20,25 @@ pub enum Stored<'a> {
     Nothing,
     /// A watermark.
     Mark(Watermark),
-    /// A text that is none.
+    /// A text that is not a watermark.
     OtherText,
     /// A value of another type: its name.
     OtherType(&'a str),
 }
 
-/// How a record stands to a stored watermark.
+/// Where a record stands, seen from a stored watermark.
 pub enum Standing {
-    /// Behind it: not counted yet.
+    /// After it: not counted yet.
     Further,
     /// Up to it: counted.
     Covered,
-    /// The watermark does not tell.
+    /// The watermark does not say.
     Unknown(Problem),
 }
 
-/// Why a stored watermark does not tell whether a record was counted.
+/// Why a stored watermark does not say whether a record was counted.
 pub enum Problem {
-    /// Nobody has written it so; what is wrong with it.
+    /// Weir has not written it; what is wrong with it.
     Damaged(String),
     /// It is of a stream that was made after the record's.
     YoungerStream,
@@ -53,13 +57,13 @@ impl<'a> Stored<'a> {
         }
     }
 
-    /// How a record at `watermark` stands to it, at the time of processing `now`.
+    /// Where a record at `watermark` stands, at the time of processing `now`.
     pub fn meets(&self, watermark: &Watermark, now: u64) -> Standing {
         let damaged = |what: &str| Standing::Unknown(Problem::Damaged(what.into()));
         match self {
             Self::Nothing => Standing::Further,
             Self::Mark(stored) if stored.stream() > watermark.stream() => {
-                let latest = i128::from(now.saturating_add(DAY));
+                let latest = i128::from(now.saturating_add(MAX_AHEAD));
                 match stored.stream_made() {
                     Some(made) if made.0 > latest => {
                         damaged("is of a stream that is yet to be made")
@@ -76,18 +80,17 @@ impl<'a> Stored<'a> {
 }
 
 impl Problem {
-    /// Says it once for an item.
-    pub fn say(&self, reason: &str, fields: [Field; 5], draft: &mut Draft) {
+    /// Begins the line about an item that has the problem.
+    pub fn line<'d>(&self, reason: &str, draft: &'d mut Draft) -> Line<'d> {
         match self {
             Self::Damaged(_) => {
                 let message = format!("Snapshot is damaged - usage not recorded: {reason}");
-                let line = draft.line(Level::Error, Scope::Processor, message, fields.into(), true);
-                draft.plan.log.push(line);
+                draft.error_line(Level::Error, Scope::Processor, message)
             }
             Self::YoungerStream => {
                 let message =
                     "Stream was made anew before all of the old one was read - usage not recorded";
-                draft.warn(Scope::Processor, message, fields);
+                draft.line(Level::Warning, Scope::Processor, message)
             }
         }
     }

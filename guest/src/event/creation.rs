@@ -1,19 +1,18 @@
-//! When a record was written: its `ApproximateCreationDateTime`, in whichever unit it is.
+//! When a record was written: its `ApproximateCreationDateTime`, in any unit.
 //!
-//! Lambda gives seconds. Records that came by another way have milliseconds or microseconds, perhaps as text and
-//! perhaps with `ApproximateCreationDateTimePrecision` beside them (rules: "Records").
+//! Lambda gives seconds. Records that came another way may have milliseconds or microseconds, as text, and with `ApproximateCreationDateTimePrecision` beside it (rules: "Records").
 
 use crate::decimal::EpochMs;
 
 /// 2012-01-01T00:00:00Z, in milliseconds: before that there was no DynamoDB.
 const EARLIEST: f64 = 1_325_376_000_000.0;
 
-/// 9999-12-31T23:59:59.999Z, in milliseconds: the end of the last year that a window can have. Up to there no number
-/// is a time since 2012 in two units.
+/// 9999-12-31T23:59:59.999Z, in milliseconds: the end of the last year that a window can have. Up to there, no number
+/// is a time after 2012 in two units.
 const LATEST: f64 = 253_402_300_799_999.0;
 
-/// So far behind may the clock be that gives the time of processing, in milliseconds: a year.
-const SKEW: f64 = 366.0 * 86_400_000.0;
+/// How far the clock that gives the time of processing may be behind, in milliseconds: a year.
+const MAX_SKEW: f64 = 366.0 * 86_400_000.0;
 
 /// A unit of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +47,7 @@ impl Unit {
     }
 }
 
-/// The members that tell it, as the record has them.
+/// The members of a record that say when it was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Creation<'a> {
     /// The JSON of `ApproximateCreationDateTime`, where there is one.
@@ -57,14 +56,14 @@ pub struct Creation<'a> {
     pub unit: Option<Unit>,
 }
 
-/// When a record was written, as far as it tells.
+/// When a record was written, as far as it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Created<'a> {
-    /// Then.
+    /// At this time.
     At(EpochMs),
     /// It does not say.
     Unsaid,
-    /// It says something that is no time at which a record can have been written: the JSON.
+    /// It says something, but not a time at which a record can have been written; the JSON.
     Unclear(&'a str),
 }
 
@@ -79,7 +78,7 @@ impl Created<'_> {
 }
 
 impl<'a> Creation<'a> {
-    /// Understands it, at the time of processing `now`, in milliseconds.
+    /// Reads it at the time of processing `now`, in milliseconds.
     pub fn read(self, now: u64) -> Created<'a> {
         let Some(json) = self.json else {
             return Created::Unsaid;
@@ -91,11 +90,11 @@ impl<'a> Creation<'a> {
             return Created::Unclear(json);
         };
         let now = now as f64;
-        // A clock that was never set says nothing about what is to come.
+        // A clock that was never set is no bound.
         let latest = if now < EARLIEST {
             LATEST
         } else {
-            LATEST.min(now + SKEW)
+            LATEST.min(now + MAX_SKEW)
         };
         let named = self.unit.as_slice();
         let units = if named.is_empty() { &Unit::ALL } else { named };

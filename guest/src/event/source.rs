@@ -1,160 +1,25 @@
-//! Whether a batch comes from a table's stream with both images; any other is refused as a whole.
+//! Whether a batch comes from a table's stream with both images. Any other is refused as a whole.
 //!
-//! A source that is not the table's stream, or a stream that was made without images, is a fault of the set-up:
-//! rejecting record by record would acknowledge all that comes until somebody notices (rules: "Records").
+//! Another source, or a stream without both images, is a mistake in the set-up. Rejecting its records one by one would
+//! acknowledge everything until somebody notices (rules: "Records").
 
-use crate::event::{Action, Change, Element, Record};
+use super::{Element, EventName, Record, StreamRecord, foreign::quoted};
 use alloc::{
-    borrow::Cow,
     format,
     string::{String, ToString},
     vec::Vec,
 };
-use core::fmt;
-
-/// The `eventSource` of a table's stream.
-const STREAM: &str = "aws:dynamodb";
 
 /// The view type that usage is computed from.
 const BOTH_IMAGES: &str = "NEW_AND_OLD_IMAGES";
 
-/// Most characters of an event's own text in a message.
-const QUOTED: usize = 64;
-
-/// A service whose events are told from a stream's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Service {
-    /// The member that its records have and no record of a stream has.
-    mark: &'static str,
-    /// Its `eventSource`.
-    source: &'static str,
-    /// What its records are, for people.
-    records: &'static str,
-    /// What to know about it, if anything.
-    remark: &'static str,
-}
-
-/// Services that deliver `Records`.
-const SERVICES: [Service; 7] = [
-    Service {
-        mark: "kinesis",
-        source: "aws:kinesis",
-        records: "records of a Kinesis data stream",
-        remark: ". Kinesis Data Streams for DynamoDB is not supported: it may deliver the changes of an item twice and out of order. Use the table's own stream (DynamoDB Streams, view type NEW_AND_OLD_IMAGES) as the event source",
-    },
-    Service {
-        mark: "messageId",
-        source: "aws:sqs",
-        records: "messages of a queue",
-        remark: ". A queue behind an event source mapping holds reports of failed batches, without their records",
-    },
-    Service {
-        mark: "Sns",
-        source: "aws:sns",
-        records: "messages of an SNS topic",
-        remark: USE_THE_STREAM,
-    },
-    Service {
-        mark: "s3",
-        source: "aws:s3",
-        records: "notifications of an S3 bucket",
-        remark: USE_THE_STREAM,
-    },
-    Service {
-        mark: "ses",
-        source: "aws:ses",
-        records: "messages of SES",
-        remark: USE_THE_STREAM,
-    },
-    Service {
-        mark: "codecommit",
-        source: "aws:codecommit",
-        records: "events of CodeCommit",
-        remark: USE_THE_STREAM,
-    },
-    Service {
-        mark: "cf",
-        source: "aws:cloudfront",
-        records: "requests of CloudFront",
-        remark: USE_THE_STREAM,
-    },
-];
-
-const USE_THE_STREAM: &str = ". Use the table's own stream (DynamoDB Streams, view type NEW_AND_OLD_IMAGES) as the event source";
-
-/// Members of events that hold no `Records`, and whose events they are.
-const OTHER_EVENTS: [(&str, &str); 8] = [
-    ("detail-type", "an event of EventBridge"),
-    ("awslogs", "log lines of CloudWatch Logs"),
-    ("deliveryStreamArn", "records of Data Firehose"),
-    ("eventSourceArn", "records of another event source"),
-    ("bootstrapServers", "records of Kafka"),
-    ("httpMethod", "a request of API Gateway or a load balancer"),
-    ("rawPath", "a request of API Gateway or a function URL"),
-    (
-        "dynamodb",
-        "a record by itself, without the array `Records` around it",
-    ),
-];
-
-/// Where a record comes from that is none of a table's stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Foreign<'a> {
-    /// A service that is known.
-    Known(&'static Service),
-    /// Another one: its `eventSource`.
-    Other(Cow<'a, str>),
-}
-
-impl<'a> Foreign<'a> {
-    /// Told by the text of `eventSource`; none for a table's stream.
-    pub fn by_source(source: Cow<'a, str>) -> Option<Self> {
-        let known = SERVICES.iter().find(|service| service.source == source);
-        match known {
-            Some(service) => Some(Self::Known(service)),
-            None => (source != STREAM).then_some(Self::Other(source)),
-        }
-    }
-
-    /// Told by the name of one of a record's members.
-    pub fn by_member(name: &str) -> Option<Self> {
-        let known = SERVICES.iter().find(|service| service.mark == name);
-        known.map(Self::Known)
-    }
-}
-
-impl fmt::Display for Foreign<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (records, source, remark) = match self {
-            Self::Known(service) => (service.records, service.source, service.remark),
-            Self::Other(source) => ("events of another service", quoted(source), USE_THE_STREAM),
-        };
-        write!(
-            f,
-            "these are {records} (eventSource {source}), not records of a table's stream{remark}"
-        )
-    }
-}
-
-/// As much of an event's own text as a message should have.
-fn quoted(text: &str) -> &str {
-    let end = text.char_indices().nth(QUOTED).map(|(at, _)| at);
-    end.and_then(|end| text.get(..end)).unwrap_or(text)
-}
-
-/// What an event is that has no `Records` but a member of this name, if that tells.
-pub fn other_event(member: &str) -> Option<String> {
-    let (_, what) = OTHER_EVENTS.iter().find(|(name, _)| *name == member)?;
-    Some(format!("this is {what}, not a batch of a table's stream"))
-}
-
-/// Why none of these records may be used, if so.
+/// Why none of these records may be used, if there is a reason.
 pub fn refusal(elements: &[Element<'_>]) -> Option<String> {
     let records = || elements.iter().filter_map(Element::record);
     if let Some(foreign) = records().find_map(|record| record.foreign.as_ref()) {
         return Some(foreign.to_string());
     }
-    let view = records().find_map(|record| record.change.view.as_deref().filter(is_partial));
+    let view = records().find_map(|record| record.dynamodb.view.as_deref().filter(is_partial));
     if let Some(view) = view {
         let view = quoted(view);
         return Some(format!(
@@ -162,18 +27,18 @@ pub fn refusal(elements: &[Element<'_>]) -> Option<String> {
         ));
     }
     let modified: Vec<&Record<'_>> = records()
-        .filter(|record| record.action == Action::Modify)
+        .filter(|record| record.name == EventName::Modify)
         .collect();
-    // One record may be damaged; of a stream with both images no two lack the same.
-    let all_lack = |lacks: fn(&Change<'_>) -> bool| {
+    // One record may be damaged, but no two records of a stream with both images lack the same one.
+    let all_lack = |lacks: fn(&StreamRecord<'_>) -> bool| {
         modified.len() > 1
             && modified
                 .iter()
-                .all(|record| record.malformed.is_none() && lacks(&record.change))
+                .all(|record| record.malformed.is_none() && lacks(&record.dynamodb))
     };
-    let image = if all_lack(|change| change.old.is_none()) {
+    let image = if all_lack(|record| record.old.is_none()) {
         "OldImage"
-    } else if all_lack(|change| change.new.is_none()) {
+    } else if all_lack(|record| record.new.is_none()) {
         "NewImage"
     } else {
         return None;
@@ -184,7 +49,7 @@ pub fn refusal(elements: &[Element<'_>]) -> Option<String> {
     ))
 }
 
-/// What to do about a stream without both images. Its view type cannot be changed.
+/// What to do about a stream without both images: a stream's view type cannot be changed.
 const ENABLE_ANEW: &str = ". Disable the table's stream, enable it again with NEW_AND_OLD_IMAGES, and use the new stream as the event source";
 
 fn is_partial(view: &&str) -> bool {
