@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test soak component lint lint-template bench wasm-toolchain \
+.PHONY: help run test test-tools soak component lint lint-dependencies lint-advisories lint-template bench wasm-toolchain \
   package package-x86_64 package-arm64 package-slim package-check bench-lambda
 
 CARGO ?= cargo
@@ -120,10 +120,34 @@ define install_debian
 fi
 endef
 
-lint: ## Check formatting, lints and documentation
+lint: lint-dependencies ## Check formatting, lints, documentation and dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
+
+# --- What the dependencies are (deny.toml): licences, copies, sources. Advisories only where their database is reached.
+CARGO_DENY := target/tools/bin/cargo-deny
+ADVISORIES := https://github.com/rustsec/advisory-db
+
+lint-dependencies: $(CARGO_DENY) ## Check licences, copies and sources of dependencies
+	$(CARGO_DENY) --all-features check --hide-inclusion-graph licenses bans sources
+	@if GIT_TERMINAL_PROMPT=0 timeout 20 git ls-remote --quiet $(ADVISORIES) HEAD >/dev/null 2>&1; then \
+	  $(MAKE) --no-print-directory lint-advisories; \
+	else echo "Advisories are not checked: $(ADVISORIES) is out of reach."; fi
+
+lint-advisories: $(CARGO_DENY)
+	$(CARGO_DENY) --all-features check advisories
+
+$(CARGO_DENY):
+	@echo "Installing cargo-deny; this takes some minutes."
+	$(CARGO) install --quiet --locked --root target/tools --target-dir target/tools/build cargo-deny@0.20.2
+	@rm -rf target/tools/build
+
+# Tests that need one of these are left out elsewhere, and say so. In CI none is.
+TEST_TOOLS := $(strip $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm) $(if $(shell command -v jq),,jq))
+
+test-tools:
+	$(if $(TEST_TOOLS),$(call install_debian,$(TEST_TOOLS),run every test))
 
 # What npm installs is left out where there is no npm, and so are the tests that need it, which say so.
 FROM_NPM := $(if $(shell command -v npm),$(FOREIGN) $(HOST_NODE)/$(INSTALLED))
