@@ -27,7 +27,7 @@ pub mod lambda;
 pub mod limiter;
 pub mod location;
 pub mod metrics;
-mod printable;
+pub mod printable;
 pub mod replay;
 pub mod settings;
 pub mod shutdown;

@@ -4,7 +4,7 @@
 const MAX_CHARS: usize = 200;
 
 /// A value without what acts on a terminal, and without the end of a long one.
-pub(crate) fn printable(value: &str) -> String {
+pub fn printable(value: &str) -> String {
     let mut shown = String::new();
     for c in value.chars().take(MAX_CHARS) {
         if c.is_control() {
