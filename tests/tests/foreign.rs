@@ -6,7 +6,6 @@ use weir::{
     batch::Processor,
     component::Logic,
     contract::{Corrections, Level, Settings, Window},
-    replay,
 };
 use weir_tests::{
     built, foreign, plan,
@@ -68,7 +67,7 @@ fn planned(logic: &Logic, event: &[u8], now: u64) -> Value {
         ..runner::settings()
     };
     let plan = logic.plan(&runner::batch(event, now), &settings, built::AMPLE.timeout);
-    replay::to_json(&plan.expect("a plan"))
+    weir_cli::plan::to_json(&plan.expect("a plan"))
 }
 
 #[test]
@@ -140,7 +139,7 @@ fn what_it_does_not_know_it_rejects() {
         .plan(&batch, &settings, built::AMPLE.timeout)
         .expect("a plan");
     assert!(plan.writes.is_empty(), "{plan:?}");
-    let rejects = plan::rejects(&replay::to_json(&plan));
+    let rejects = plan::rejects(&weir_cli::plan::to_json(&plan));
     assert_eq!(
         rejects,
         [

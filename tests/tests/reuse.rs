@@ -7,7 +7,6 @@ use weir::{
         Attribute, AttributeValue, Batch, Change, Corrections, Key, Level, Operation, Plan,
         Purpose, Settings, StoredItem, Window,
     },
-    replay,
 };
 use weir_tests::{built, hosts::Host, runner, skip, vectors};
 
@@ -90,7 +89,7 @@ impl Case {
     /// What Weir plans, as `weir replay --json` prints it, or why there is no plan.
     fn plan(&self) -> Value {
         match self.planned() {
-            Ok(plan) => json!({ "Ok": replay::to_json(&plan) }),
+            Ok(plan) => json!({ "Ok": weir_cli::plan::to_json(&plan) }),
             Err(LogicError::Refused(error)) => json!({ "Err": error }),
             Err(error) => panic!("{}: {error}", self.name),
         }
