@@ -17,6 +17,7 @@ mod accepted;
 mod behind;
 mod faults;
 mod log;
+mod open;
 mod outcome;
 mod part;
 mod planning;
@@ -27,6 +28,7 @@ mod sent;
 mod shadow;
 
 pub use crate::counters::Counters;
+pub use open::OpenError;
 pub use outcome::{Body, Outcome, Response};
 pub use shadow::SHARE as SHADOW_SHARE;
 
