@@ -1,57 +1,67 @@
-//! The component in a service of your own: it reads an event, and says what it would have you write.
+//! The aggregator in a service of your own: it prints what the component plans for an event, then applies the event.
 //!
-//!     cargo run -p weir --example embed -- target/component/weir_logic.wasm event.json
+//!     cargo run -p weir --example embed -- target/component/weir_logic.wasm event.json rate-limits
 //!
-//! Nothing is read or written but the two files. To have the writes made as well, in DynamoDB and S3, give the `Logic`
-//! to `weir::batch::Processor`.
+//! Region, credentials and endpoints come from the environment, as for every client of AWS.
 
 use std::{
     env,
     error::Error,
     fs,
     io::{self, Write},
-    path::Path,
     time::{Duration, SystemTime},
 };
 use weir::{
-    component::{Limits, Logic},
+    batch::{Delivery, Processor},
     contract::Batch,
     limiter::policy,
-    replay,
-    settings::Settings,
+    location::Location,
+    settings::{Component, Settings},
 };
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let files: Vec<String> = env::args().skip(1).collect();
-    let [component, event] = files.as_slice() else {
-        return Err("give the component's file and the event's file".into());
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [component, event, table] = arguments.as_slice() else {
+        return Err("give the component's file, the event's file and the table's name".into());
     };
+    let mut out = io::stdout();
 
-    // Once, when the service starts: compiling takes a while. Many threads may plan with one `Logic`.
-    let limits = Limits {
-        memory: 256 << 20,
-        timeout: Duration::from_secs(5),
+    // Once, when the service starts: compiling takes a while. Share the processor; all its state is that of its clients.
+    let settings = Settings {
+        table: table.clone(),
+        component: Component {
+            location: Location::File(component.into()),
+            ..Component::default()
+        },
+        ..Settings::default()
     };
-    let logic = Logic::load(Path::new(component), None, limits)?;
-    // All defaults. A service sets here what it wants, and reads no environment.
-    let settings = logic.resolve(&Settings::default().logic)?;
+    let asked = settings.logic.clone();
+    let processor = Processor::open(settings).await?;
 
-    // For each batch.
-    let now = SystemTime::UNIX_EPOCH.elapsed()?;
+    // For each batch. A plan is a value: it can be made without being carried out.
+    let event = fs::read(event)?;
+    let now = u64::try_from(SystemTime::UNIX_EPOCH.elapsed()?.as_millis())?;
     let batch = Batch {
-        event: fs::read(event)?,
-        now: u64::try_from(now.as_millis())?,
+        event: event.clone(),
+        now,
         request_id: "the name of this delivery".into(),
         known: Vec::new(),
     };
-    let plan = logic.plan(&batch, &settings.settings, limits.timeout)?;
-    policy::check(&plan, &policy::Context::of(&batch, &settings))?;
+    let logic = processor.logic();
+    let resolved = logic.resolve(&asked)?;
+    let plan = logic.plan(&batch, &resolved.settings, logic.limits().timeout)?;
+    policy::check(&plan, &policy::Context::of(&batch, &resolved))?;
+    writeln!(out, "{}", serde_json::to_string(&plan)?)?;
 
-    let mut out = io::stdout();
-    for write in &plan.writes {
-        writeln!(out, "{} {}", write.purpose, write.operation.target())?;
-    }
-    writeln!(out)?;
-    replay::print(&plan, &mut out)?;
+    // The same batch, planned, checked and carried out. Failed records are named in the outcome, to be delivered again.
+    let delivery = Delivery {
+        request_id: batch.request_id,
+        function_name: "embedded".into(),
+        now,
+        deadline: tokio::time::Instant::now() + Duration::from_secs(60),
+    };
+    let outcome = processor.process(event, &delivery).await?;
+    writeln!(out, "{}", serde_json::to_string(&outcome)?)?;
     Ok(())
 }

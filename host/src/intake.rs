@@ -1,10 +1,10 @@
-//! What `weir apply`, `weir replay` and `weir diff` are given: files, and the batches in them.
+//! The batches in files: events, and records that something has left over.
 //!
 //! | in the file | taken as |
 //! |---|---|
 //! | an event, `{"Records":[…]}` | a batch, as it came |
-//! | a batch that the worker gave up, `{"shardId":…,"records":[…]}` | a batch |
-//! | a batch that Lambda gave up, from its bucket, `{"DDBStreamBatchInfo":…,"payload":…}` | the batch in `payload` |
+//! | a batch that the worker discarded, `{"shardId":…,"records":[…]}` | a batch |
+//! | a batch that Lambda discarded, from its bucket, `{"DDBStreamBatchInfo":…,"payload":…}` | the batch in `payload` |
 //! | records in quarantine, `{"reason":…,"record":…}`, also in log lines | one batch of all that stand in a row |
 //! | records by themselves, `{"eventName":…,"dynamodb":…}` | the same |
 //!
@@ -25,7 +25,7 @@ use std::{
 };
 
 /// The largest file, unpacked: ten times what Lambda delivers at once.
-const MOST_BYTES: u64 = 64 << 20;
+const MAX_BYTES: u64 = 64 << 20;
 
 /// What a file begins with that is packed with gzip.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -35,22 +35,22 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 pub struct Given {
     /// The event, as Lambda would deliver it.
     pub event: Vec<u8>,
-    /// What it says of itself, where it is a captured one.
+    /// Time and name of the delivery, if it was captured.
     pub origins: Option<Origins>,
-    /// Where its records come from.
-    pub source: Source,
+    /// What its records have been through.
+    pub provenance: Provenance,
 }
 
-/// Where the records of a batch come from.
+/// What the records of a batch have been through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// An event, as it was delivered or would be.
+pub enum Provenance {
+    /// They are an event, as it was delivered or would be.
     Event,
-    /// Somebody gave them up or put them aside; the stream has gone on since.
-    GivenUp,
+    /// They were discarded or quarantined; the stream has gone on since.
+    LeftOver,
 }
 
-/// Why there are no batches in a file, or why they are not taken.
+/// Why a file gives no batches.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
     /// The file cannot be read.
@@ -58,8 +58,8 @@ pub enum IntakeError {
     Unreadable(io::Error),
     /// It is too large.
     #[error(
-        "the file holds more than {} MiB, unpacked: take it in parts. JSON lines can be parted between any two",
-        MOST_BYTES >> 20
+        "the file holds more than {} MiB, unpacked: split it. JSON lines can be split between any two",
+        MAX_BYTES >> 20
     )]
     TooLarge,
     /// It looks like gzip and is not.
@@ -83,7 +83,7 @@ pub enum IntakeError {
     NotAnEvent(String),
     /// It tells of records and has none.
     #[error(
-        "this is the report of a batch that Lambda gave up ({member}). It holds no records: {place}. An on-failure destination in S3 keeps them, in a member `payload`"
+        "this is the report of a batch that Lambda discarded ({member}). It holds no records: {place}. An on-failure destination in S3 keeps them, in a member `payload`"
     )]
     Report {
         /// The member by which it is known.
@@ -93,7 +93,7 @@ pub enum IntakeError {
     },
     /// A batch in it has too many records.
     #[error(
-        "the event has more than {} records, ten times what Lambda delivers at once: take it in parts",
+        "the event has more than {} records, ten times what Lambda delivers at once: split it",
         event::MOST_RECORDS
     )]
     TooManyRecords,
@@ -111,7 +111,7 @@ pub enum IntakeError {
 enum Form<'a> {
     /// An event, as it is.
     Event(&'a str),
-    /// An event made of a batch that was given up.
+    /// An event made of a batch that was discarded.
     Batch(String),
     /// A record, to be taken with those beside it.
     Record(Cow<'a, str>),
@@ -137,7 +137,7 @@ pub fn batches(file: &[u8]) -> Result<Vec<Given>, IntakeError> {
     let found = match forms.as_slice() {
         [] => return Err(IntakeError::Empty),
         // To the letter: what its bytes are is the component's to judge.
-        [Form::Event(_)] => vec![Given::new(bytes.to_vec(), Source::Event)],
+        [Form::Event(_)] => vec![Given::new(bytes.to_vec(), Provenance::Event)],
         _ if matches!(text, Cow::Owned(_)) => return Err(IntakeError::NotText),
         _ => gathered(forms),
     };
@@ -148,11 +148,11 @@ pub fn batches(file: &[u8]) -> Result<Vec<Given>, IntakeError> {
 }
 
 impl Given {
-    fn new(event: Vec<u8>, source: Source) -> Self {
+    fn new(event: Vec<u8>, provenance: Provenance) -> Self {
         Self {
             origins: capture::origins(&event),
             event,
-            source,
+            provenance,
         }
     }
 }
@@ -210,13 +210,13 @@ fn form(value: &RawValue) -> Result<Form<'_>, IntakeError> {
     }
 }
 
-/// The event in the `payload` of a batch that Lambda gave up.
+/// The event in the `payload` of a batch that Lambda discarded.
 fn delivered<'a>(payload: &RawValue) -> Result<Form<'a>, IntakeError> {
     let text = unquoted(payload);
     match event::members(&text) {
         Some(event) if event.contains_key("Records") => Ok(Form::Batch(text.into_owned())),
         _ => Err(IntakeError::NotAnEvent(format!(
-            "it is a batch that was given up, and its `payload` is none: {}",
+            "it is a batch that Lambda discarded, and its `payload` is none: {}",
             kind(payload)
         ))),
     }
@@ -237,7 +237,7 @@ fn gathered(forms: Vec<Form<'_>>) -> Vec<Given> {
     let batch_of = |records: &mut Vec<Cow<'_, str>>| {
         let event = format!("{{\"Records\":[{}]}}", records.join(","));
         let is_any = !std::mem::take(records).is_empty();
-        is_any.then(|| Given::new(event.into_bytes(), Source::GivenUp))
+        is_any.then(|| Given::new(event.into_bytes(), Provenance::LeftOver))
     };
     for form in forms {
         let given = match form {
@@ -245,8 +245,8 @@ fn gathered(forms: Vec<Form<'_>>) -> Vec<Given> {
                 records.push(record);
                 continue;
             }
-            Form::Event(event) => Given::new(event.into(), Source::Event),
-            Form::Batch(event) => Given::new(event.into_bytes(), Source::GivenUp),
+            Form::Event(event) => Given::new(event.into(), Provenance::Event),
+            Form::Batch(event) => Given::new(event.into_bytes(), Provenance::LeftOver),
         };
         found.extend(batch_of(&mut records));
         found.push(given);
@@ -258,13 +258,13 @@ fn gathered(forms: Vec<Form<'_>>) -> Vec<Given> {
 /// What a value is that cannot be taken, for a person.
 fn kind(value: &RawValue) -> String {
     /// More names would say no more.
-    const MOST_NAMES: usize = 5;
+    const MAX_NAMES: usize = 5;
     if let Some(members) = event::members(value.get()) {
         let mut names: Vec<_> = members.keys().map(|name| name.escape_debug()).collect();
         names.sort_by_key(ToString::to_string);
-        let shown = names.iter().take(MOST_NAMES);
+        let shown = names.iter().take(MAX_NAMES);
         let shown: Vec<_> = shown.map(|name| format!("`{name:.40}`")).collect();
-        let more = if names.len() > MOST_NAMES {
+        let more = if names.len() > MAX_NAMES {
             " and more"
         } else {
             ""
@@ -327,15 +327,15 @@ fn utf16(bytes: &[u8], unit: impl Fn([u8; 2]) -> u16) -> Result<Vec<u8>, IntakeE
     }
 }
 
-/// All of it, if it is not too much.
+/// Everything in `source`, up to [`MAX_BYTES`].
 fn bounded(
     source: impl Read,
     failed: impl Fn(io::Error) -> IntakeError,
 ) -> Result<Vec<u8>, IntakeError> {
     let mut bytes = Vec::new();
-    let read = source.take(MOST_BYTES + 1).read_to_end(&mut bytes);
+    let read = source.take(MAX_BYTES + 1).read_to_end(&mut bytes);
     match read.map_err(failed)? {
-        count if count as u64 > MOST_BYTES => Err(IntakeError::TooLarge),
+        count if count as u64 > MAX_BYTES => Err(IntakeError::TooLarge),
         _ => Ok(bytes),
     }
 }

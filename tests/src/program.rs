@@ -40,12 +40,20 @@ pub struct Ended {
 
 /// `weir` with these arguments. Of the environment it has the search path only.
 pub fn weir<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Program {
-    let mut command = Command::new(built::program());
+    run(built::program(), arguments)
+}
+
+/// That program with these arguments, in the same environment.
+pub fn run<A: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    arguments: impl IntoIterator<Item = A>,
+) -> Program {
+    let mut command = Command::new(program);
     command.args(arguments);
     Program::of(command)
 }
 
-/// The same, where the system allows it that many KiB of addresses.
+/// `weir`, where the system allows it that many KiB of addresses.
 pub fn weir_within<A: AsRef<OsStr>>(kib: u32, arguments: impl IntoIterator<Item = A>) -> Program {
     let mut command = Command::new("bash");
     command
@@ -63,6 +71,12 @@ impl Program {
             command.env("PATH", path);
         }
         Self { command }
+    }
+
+    /// With one more argument.
+    pub fn argument(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.command.arg(argument);
+        self
     }
 
     /// With this variable.

@@ -1,35 +1,53 @@
-//! The logic in a program of somebody else's: the example of `docs/setups.md` runs, and plans what `weir replay`
-//! prints.
+//! The library in a program of somebody else's: the example of `docs/setups.md` runs, plans what `weir replay` prints,
+//! and applies it.
 
-use std::{fs, process::Command};
-use weir_tests::{built, program, record, stage};
+use serde_json::{Value, json};
+use std::fs;
+use weir_tests::{
+    built, program, record,
+    stage::{self, Stage, sums},
+};
+
+/// A plan without the times to live of its snapshots, which begin at the time of planning.
+fn timeless(plan: &Value) -> Value {
+    let mut plan = plan.clone();
+    for write in plan["writes"].as_array_mut().expect("writes") {
+        let assignments = write.pointer_mut("/operation/UpdateItem/assignments");
+        if let Some(assignments) = assignments.and_then(Value::as_array_mut) {
+            assignments.retain(|assignment| assignment["attribute"] != "ttl");
+        }
+    }
+    plan
+}
 
 #[tokio::test]
-async fn the_example_plans_what_weir_plans() {
+async fn the_example_plans_what_weir_plans_and_applies_it() {
+    let stage = Stage::start().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let event = folder.path().join("event.json");
-    let records = [stage::consumption(1, "user-1", 5), stage::expiry(2)];
+    let records = [stage::consumption(1, "ann", 5), stage::expiry(2)];
     fs::write(&event, record::event(&records)).expect("the event is written");
     let component = built::component("weir_logic");
 
-    let example = Command::new(built::example("embed"))
-        .args([&component, &event])
-        .output()
-        .expect("the example runs");
-    let replayed = program::weir(["replay".as_ref(), event.as_os_str()])
+    let example = program::run(built::example("embed"), [&component, &event])
+        .argument(stage.table().name())
+        .on(&stage)
+        .run()
+        .await;
+    let replayed = program::weir(["replay", "--json"])
+        .argument(&event)
         .with("LOGIC_COMPONENT", &component)
         .run()
         .await;
 
-    let printed = String::from_utf8(example.stdout).expect("text");
-    let (targets, plan) = printed.split_once("\n\n").expect("writes, and the plan");
-    assert!(example.status.success(), "{printed}");
-    assert!(targets.starts_with("usage "), "{targets}");
-    let (_, expected) = replayed.out.split_once('\n').expect("the file's name");
-    // Snapshots live from the time of planning on, which is not the same.
-    let timeless = |text: &str| -> Vec<String> {
-        let lines = text.trim().lines().map(str::to_owned);
-        lines.filter(|line| !line.contains(" ttl = ")).collect()
+    assert_eq!(example.code, 0, "{example:?}");
+    let lines = example.json_lines();
+    let [plan, outcome] = lines.as_slice() else {
+        panic!("not a plan and an outcome: {example:?}");
     };
-    assert_eq!(timeless(plan), timeless(expected));
+    assert_eq!(timeless(plan), timeless(&replayed.json()));
+    assert_eq!(plan["writes"].as_array().map(Vec::len), Some(2));
+    assert_eq!(outcome["batchItemFailures"], json!([]));
+    // Hours and days.
+    assert_eq!(stage.usage().await, sums([("ann", 10)]));
 }

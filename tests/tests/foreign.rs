@@ -2,7 +2,7 @@
 //! nothing.
 
 use serde_json::{Value, json};
-use weir::{batch::Processor, component::Logic, contract::Level, replay, settings::LogicSettings};
+use weir::{batch::Processor, component::Logic, contract::Level, settings::LogicSettings};
 use weir_tests::{
     built, foreign, plan,
     record::{self, Generation},
@@ -62,7 +62,7 @@ fn planned(logic: &Logic, event: &[u8], now: u64) -> Value {
         ..runner::settings()
     };
     let plan = runner::plan(logic, &runner::batch(event, now), &settings);
-    replay::to_json(&plan.expect("a plan"))
+    weir_cli::plan::to_json(&plan.expect("a plan"))
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn what_it_does_not_know_it_rejects() {
     let batch = runner::batch(record::event(&records), record::NOW);
     let plan = runner::plan(&logic, &batch, &settings).expect("a plan");
     assert!(plan.writes.is_empty(), "{plan:?}");
-    let rejects = plan::rejects(&replay::to_json(&plan));
+    let rejects = plan::rejects(&weir_cli::plan::to_json(&plan));
     assert_eq!(
         rejects,
         [

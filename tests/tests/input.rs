@@ -321,7 +321,7 @@ async fn the_worker_exits_1_and_says_how_many_records_were_quarantined() {
     let ended = weir(arguments).on(&stage).run().await;
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(
-        ended.out.contains("1 records quarantined, 0 given up"),
+        ended.out.contains("1 records quarantined, 0 discarded"),
         "{ended:?}"
     );
 }

@@ -10,7 +10,6 @@ use weir::{
     contract::{
         Attribute, AttributeValue, Batch, Change, Key, Level, Operation, Plan, Purpose, StoredItem,
     },
-    replay,
     settings::{Corrections, LogicSettings},
 };
 use weir_tests::{built, corrections, hosts::Host, runner, skip, vectors};
@@ -128,7 +127,7 @@ impl Case {
     /// What Weir plans, as `weir replay --json` prints it, or why there is no plan.
     fn plan(&self) -> Value {
         match self.planned() {
-            Ok(plan) => json!({ "Ok": replay::to_json(&plan) }),
+            Ok(plan) => json!({ "Ok": weir_cli::plan::to_json(&plan) }),
             Err(LogicError::Refused(error)) => json!({ "Err": error }),
             Err(error) => panic!("{}: {error}", self.name),
         }

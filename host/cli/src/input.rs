@@ -8,7 +8,7 @@ use std::{
 };
 use weir::{
     contract::Batch,
-    intake::{self, Source},
+    intake::{self, Provenance},
 };
 
 /// The files that `weir replay` and `weir apply` are given, and how to answer.
@@ -30,10 +30,10 @@ pub(crate) struct Events {
 /// When an event is taken to be processed, and as which delivery.
 #[derive(Args)]
 pub(crate) struct Moment {
-    /// Time of processing, in milliseconds since the epoch [default: when a captured batch was planned, else now]
+    /// Time of processing, in milliseconds since the epoch [default: as captured, else now]
     #[arg(long, value_name = "MS")]
     now: Option<u64>,
-    /// Name of the delivery [default: that of a captured batch, else unknown; apply makes one up]
+    /// Name of the delivery [default: as captured, else unknown; apply makes up a new one]
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
 }
@@ -42,7 +42,7 @@ pub(crate) struct Moment {
 pub(crate) struct Given {
     /// The file, and which of its batches if it has several.
     pub(crate) name: String,
-    pub(crate) source: Source,
+    pub(crate) provenance: Provenance,
     pub(crate) batch: Batch,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn batches(
                 1 => file.display().to_string(),
                 _ => format!("{} (batch {number} of {count})", file.display()),
             },
-            source: found.source,
+            provenance: found.provenance,
             batch: Batch {
                 event: found.event,
                 now: moment.now.or(kept_at).unwrap_or_else(now),

@@ -4,7 +4,7 @@
 //! the next one of that name would begin with them, under a label of its own, and be counted a second time. There is no
 //! setting for it. Its storage is SQLite, and so triggers can clear what is left.
 
-use super::LocalError;
+use crate::error::LocalError;
 use dynoxide::Database;
 use rusqlite::Connection;
 

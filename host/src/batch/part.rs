@@ -69,3 +69,57 @@ impl Part {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Key;
+    use std::time::Duration;
+
+    fn delivery() -> Delivery {
+        Delivery {
+            request_id: "r".into(),
+            function_name: "f".into(),
+            now: 5,
+            deadline: tokio::time::Instant::now() + Duration::from_secs(1),
+        }
+    }
+
+    fn item(sk: &str, exists: bool) -> StoredItem {
+        StoredItem {
+            key: Key {
+                pk: "p".into(),
+                sk: sk.into(),
+            },
+            item: exists.then(Vec::new),
+        }
+    }
+
+    #[test]
+    fn of_an_item_the_newest_state_is_shown() {
+        let mut part = Part::whole(b"{}".to_vec(), &delivery());
+        part.show(&[item("a", false), item("b", false)]);
+        part.show(&[item("a", true)]);
+        assert_eq!(part.batch.known, [item("b", false), item("a", true)]);
+    }
+
+    #[test]
+    fn an_event_is_copied_only_where_somebody_else_still_reads_it() {
+        let mut part = Part::whole(b"{}".to_vec(), &delivery());
+        let event = part.batch.event.as_ptr();
+        part.show(&[item("a", false)]);
+        assert_eq!(part.batch.event.as_ptr(), event);
+        let shadow = Arc::clone(&part.batch);
+        part.show(&[item("b", false)]);
+        assert_ne!(part.batch.event.as_ptr(), event);
+        assert_eq!((shadow.event.as_ptr(), shadow.known.len()), (event, 1));
+    }
+
+    #[test]
+    fn a_part_says_where_in_the_batch_its_records_are() {
+        let records = Records::of(r#"{"Records":[0,1,2,3]}"#);
+        let part = Part::of(&records, 2..4, &delivery());
+        assert_eq!(part.batch.event, br#"{"Records":[2,3]}"#);
+        assert_eq!(part.index(PartIndex::from(1)), BatchIndex::from(3));
+    }
+}

@@ -79,6 +79,24 @@ impl Group {
     }
 }
 
+/// Whether another plan can follow, for which what was said must be remembered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Possible,
+    Impossible,
+}
+
+impl Next {
+    fn after(plan: &Plan) -> Self {
+        let is_skipped = |write: &Write| write.on_conflict == OnConflict::Skip;
+        if plan.reads.is_empty() && plan.writes.iter().all(is_skipped) {
+            Self::Impossible
+        } else {
+            Self::Possible
+        }
+    }
+}
+
 /// Why a part is left unfinished.
 enum Unfinished {
     /// There is no further round.
@@ -137,13 +155,9 @@ impl<'r, 'p> Rounds<'r, 'p> {
 
     /// Does what a plan says, and gives what it asks for.
     async fn make(&mut self, plan: Plan) -> Vec<Key> {
-        let is_last = plan.reads.is_empty()
-            && plan
-                .writes
-                .iter()
-                .all(|write| write.on_conflict == OnConflict::Skip);
+        let next = Next::after(&plan);
         self.note_rejects(plan.rejects);
-        self.note_entries(plan.log, is_last);
+        self.note_entries(plan.log, next);
         self.make_writes(plan.writes).await;
         plan.reads
     }
@@ -163,12 +177,11 @@ impl<'r, 'p> Rounds<'r, 'p> {
     }
 
     /// Notes what a plan says and no earlier one did.
-    fn note_entries(&mut self, mut entries: Vec<Entry>, is_last: bool) {
+    fn note_entries(&mut self, mut entries: Vec<Entry>, next: Next) {
         if self.round > 1 {
             entries.retain(|entry| !self.said.contains(&text(entry)));
         }
-        // Where no other plan can follow, nothing has to be remembered.
-        if !is_last {
+        if next == Next::Possible {
             self.said.extend(entries.iter().map(text));
         }
         self.note(entries, |_| Value::Null);

@@ -1,30 +1,29 @@
 //! Lines that are too long for CloudWatch, in parts.
 //!
-//! CloudWatch cuts or refuses an event that is longer than its limit. Where there is no bucket, a line can be the only
-//! copy of a record, so a long one is written as numbered parts, each a line of its own. Their pieces, one behind the
-//! other by number, are the line.
+//! CloudWatch cuts or refuses an event that is longer than its limit. Without a bucket, a line can be the only copy of a
+//! record, so a long line is written as numbered parts, each a line of its own. Their pieces in order are the line.
 
 use crate::digest::hex;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// The longest line, with its end: CloudWatch's limit in accounts of any age, less what it counts for the event itself.
-pub(super) const LONGEST: usize = 256 * 1024 - 26;
+/// The maximum length of a line in bytes, line feed included: CloudWatch's limit in accounts of any age, less what it counts for the event itself.
+pub(super) const MAX_BYTES: usize = 256 * 1024 - 26;
 
 /// Room for a part's own fields and its end.
 const FIELDS: usize = 128;
 
-/// The line itself where it is short enough, else its parts. Each begins with `head`, the inside of a JSON object,
+/// The line itself if it is short enough, else its parts. Each begins with `head`, the inside of a JSON object,
 /// which has to be short.
 ///
 /// A part's `line_id` is the beginning of the SHA-256 of the line, so that what was put together can be checked.
 pub(super) fn of(line: String, head: impl FnOnce() -> String) -> Vec<String> {
-    if line.len() < LONGEST {
+    if line.len() < MAX_BYTES {
         return vec![line];
     }
     let head = head();
     let line_id = hex(Sha256::digest(&line).get(..8).unwrap_or_default());
-    let pieces = pieces(&line, LONGEST.saturating_sub(head.len() + FIELDS));
+    let pieces = pieces(&line, MAX_BYTES.saturating_sub(head.len() + FIELDS));
     let parts = pieces.len();
     let part = |(piece, part): (&str, usize)| {
         let piece = Value::from(piece);
@@ -35,7 +34,7 @@ pub(super) fn of(line: String, head: impl FnOnce() -> String) -> Vec<String> {
     pieces.into_iter().zip(1..).map(part).collect()
 }
 
-/// The text in pieces, each of which fills the room at the most as a JSON string.
+/// The text in pieces, none of which needs more than `room` bytes as a JSON string.
 fn pieces(mut text: &str, room: usize) -> Vec<&str> {
     let mut pieces = Vec::new();
     while !text.is_empty() {
@@ -86,9 +85,9 @@ mod tests {
     #[test]
     fn a_line_is_whole_up_to_the_limit_and_in_parts_beyond() {
         for (length, parts) in [
-            (LONGEST - 1, 1),
-            (LONGEST, 2),
-            (2 * LONGEST, 3),
+            (MAX_BYTES - 1, 1),
+            (MAX_BYTES, 2),
+            (2 * MAX_BYTES, 3),
             (5_000_000, 20),
         ] {
             let line = "x".repeat(length);
@@ -103,7 +102,7 @@ mod tests {
             let parts = of(line.clone(), head);
             assert!(parts.len() > 1, "{filling}");
             for part in &parts {
-                assert!(part.len() < LONGEST, "{filling}: {}", part.len());
+                assert!(part.len() < MAX_BYTES, "{filling}: {}", part.len());
             }
             assert!(joined(&parts) == line, "{filling}");
         }
@@ -111,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_parts_of_one_line_have_one_id_which_is_its_digest() {
-        let line = "y".repeat(LONGEST);
+        let line = "y".repeat(MAX_BYTES);
         let digest = hex(&Sha256::digest(&line)[..8]);
         for part in of(line, head) {
             let part: Value = serde_json::from_str(&part).unwrap();

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use weir::{
     aws,
     batch::{Counters, Delivery, Outcome, Processor},
-    intake::Source,
+    intake::Provenance,
     store::Target,
 };
 
@@ -63,7 +63,7 @@ impl Apply {
     ) -> anyhow::Result<()> {
         let Given {
             name,
-            source,
+            provenance,
             batch,
         } = given;
         let delivery = Delivery {
@@ -76,7 +76,7 @@ impl Apply {
         let outcome = processed.with_context(|| name.clone())?;
         self.print(&outcome, out)?;
         let duplicates = outcome.counters.duplicates;
-        if source == Source::GivenUp && duplicates > 0 {
+        if provenance == Provenance::LeftOver && duplicates > 0 {
             let updates = counted(duplicates, "update");
             writeln!(
                 io::stderr(),

@@ -154,7 +154,7 @@ impl Worker {
 fn print(report: &WorkerReport, totals: &Counters, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
-        "{} batches with {} records from {} shards; {} delivered again, {} records quarantined, {} given up",
+        "{} batches with {} records from {} shards; {} redelivered, {} records quarantined, {} discarded",
         report.batches,
         report.records,
         report.shards,
@@ -165,7 +165,7 @@ fn print(report: &WorkerReport, totals: &Counters, out: &mut dyn Write) -> io::R
     if report.refused > 0 || report.gone > 0 {
         writeln!(
             out,
-            "{} records of shards read again were refused, {} shards left the stream before they were read",
+            "{} records of shards read again were refused as duplicates, {} shards left the stream before they were read",
             report.refused, report.gone
         )?;
     }

@@ -54,7 +54,9 @@ pub enum ArchiveError {
         reason: String,
     },
     /// An object is not gzip with one JSON event in each line.
-    #[error("the object {key} of the archive bucket is no gzipped list of audit events: {reason}")]
+    #[error(
+        "the object {key} of the archive bucket is not a gzipped list of audit events: {reason}"
+    )]
     Content {
         /// The object's key.
         key: String,

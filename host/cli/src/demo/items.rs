@@ -16,8 +16,8 @@ pub const BUCKET_SK: &str = "#STATE";
 /// An item, as it is stored.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// A new bucket of one shard, from which something is already consumed. Its items bear `writes_per_second`
-/// each; `now_ms` is in epoch milliseconds.
+/// A new bucket of one shard, from which something is already consumed. Each of its items is assumed to take
+/// `writes_per_second`; `now_ms` is in epoch milliseconds.
 pub fn bucket_item(
     bucket: &BucketId,
     limits: &[Limit],

@@ -14,8 +14,8 @@ use weir::aws;
 /// The counter of changes that every snapshot has beside those of its limits.
 const TOTAL_EVENTS: &str = "total_events";
 
-/// The attributes of a snapshot that are no counters, whatever their type. All other numbers are.
-const NO_COUNTERS: [&str; 9] = [
+/// The attributes of a snapshot that are not counters, whatever their type. All other numbers are.
+const NOT_COUNTERS: [&str; 9] = [
     "PK",
     "SK",
     "entity_id",
@@ -130,7 +130,7 @@ pub enum UsageError {
         /// What the server said.
         reason: String,
     },
-    /// A counter is no whole number. Readers fail on such a snapshot altogether.
+    /// A counter is not a whole number. Readers fail on such a snapshot altogether.
     #[error(
         "the snapshot {pk} {sk} has {value} as its counter {counter}: not a whole number, so no reader can read it"
     )]
@@ -240,7 +240,7 @@ pub struct StoredUsage {
 
 impl StoredUsage {
     /// Reads the snapshots of every entity in the ledger, the way zae-limiter's readers do: identity comes
-    /// from attributes, and every number that is no known attribute is a counter.
+    /// from attributes, and every other number is a counter.
     ///
     /// # Errors
     /// [`UsageError`].
@@ -302,7 +302,7 @@ impl StoredUsage {
             let AttributeValue::N(number) = attribute else {
                 continue;
             };
-            if NO_COUNTERS.contains(&name.as_str()) {
+            if NOT_COUNTERS.contains(&name.as_str()) {
                 continue;
             }
             let number: i64 = number.parse().map_err(|_| UsageError::NotWhole {

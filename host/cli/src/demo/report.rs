@@ -13,8 +13,8 @@ use super::shards::{HotBucket, ShardCheck};
 use super::traffic::Operation;
 use weir::batch::Counters;
 
-/// The most rows of a table that are printed.
-const MAXIMUM_ROWS: usize = 12;
+/// The number of rows of a table that are printed.
+const MAX_ROWS: usize = 12;
 
 /// Seconds of traffic in which the hot bucket is usually split.
 const ENOUGH_SECONDS: u32 = 5;
@@ -28,7 +28,7 @@ pub struct DemoReport {
     pub usage: UsageCheck,
     /// The usage, sum by sum.
     pub rows: Vec<UsageRow>,
-    /// The bucket that is written to faster than one item bears.
+    /// The bucket that is written beyond its assumed per-item write limit.
     pub hot: HotBucket,
     /// Whether every expired audit record has been archived.
     pub archive: ArchiveCheck,
@@ -122,7 +122,7 @@ pub struct WorkFigures {
     pub components_exchanged: u64,
     /// New components that were not taken.
     pub components_refused: u64,
-    /// Components that failed and were given up for the one before.
+    /// Components that failed and were replaced by the one before.
     pub components_rolled_back: u64,
     /// Mean time to plan a batch, in microseconds.
     pub mean_plan_micros: u64,
@@ -257,13 +257,13 @@ impl DemoReport {
         let hot = &self.hot;
         writeln!(
             out,
-            "\nHot bucket: {} {}, kept as if an item bore {} writes a second",
+            "\nHot bucket: {} {}, with an assumed limit of {} writes a second per item",
             hot.key.entity, hot.key.resource, hot.writes_per_second
         )?;
         let Some(doublings) = hot.shard_count.checked_ilog2().filter(|times| *times > 0) else {
             return writeln!(
                 out,
-                "  not split: no batch found it under pressure (with {ENOUGH_SECONDS} s of traffic one should), or one shard is the most"
+                "  not split: no batch found it under pressure ({ENOUGH_SECONDS} s of traffic are usually enough), or the maximum is one shard"
             );
         };
         writeln!(
@@ -440,7 +440,7 @@ impl Table {
 
     /// Prints the header and the first rows, and says how many more there are.
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let shown: Vec<_> = self.lines.iter().take(MAXIMUM_ROWS + 1).collect();
+        let shown: Vec<_> = self.lines.iter().take(MAX_ROWS + 1).collect();
         let columns = shown.first().map_or(0, |header| header.len());
         let widths: Vec<usize> = (0..columns)
             .map(|column| {
@@ -518,7 +518,7 @@ mod tests {
         let mut text = Vec::new();
         table.print(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
-        assert_eq!(text.lines().count(), 1 + MAXIMUM_ROWS + 1);
+        assert_eq!(text.lines().count(), 1 + MAX_ROWS + 1);
         assert!(
             text.starts_with("  name     sum\n  row   -5,000\n"),
             "{text}"

@@ -20,7 +20,7 @@ pub struct HotBucket {
     /// Whose bucket.
     #[serde(flatten)]
     pub key: UsageKey,
-    /// How many writes a second each of its items is taken to bear.
+    /// The assumed limit of writes a second to each of its items.
     pub writes_per_second: i64,
     /// How many shards it says it has. They double, starting from one.
     pub shard_count: u32,

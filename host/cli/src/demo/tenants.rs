@@ -113,7 +113,7 @@ pub enum Plan {
     Team,
     /// A high rate with a small capacity: its buckets are drained and refilled all the time.
     Scale,
-    /// More than it can use up, but its bucket is written to faster than one item bears.
+    /// More than it can use up, but its bucket is written beyond its assumed per-item write limit.
     Batch,
 }
 
@@ -154,9 +154,9 @@ impl Plan {
         Limit::new(LimitName::Tpd, tokens, tokens, 86_400)
     }
 
-    /// How many writes a second an item of its buckets bears. The bucket keeps them as a limit of their own.
+    /// The assumed limit of writes a second to an item of its buckets, which the bucket keeps as a limit of its own.
     ///
-    /// A partition takes 1000, more than the demo has to offer: the hot bucket is created as if an item bore 6.
+    /// A partition takes 1000, which the demo does not reach: the hot bucket is created with an assumed limit of 6.
     pub fn writes_per_second(self) -> i64 {
         match self {
             Self::Starter | Self::Team | Self::Scale => 1_000,
@@ -180,7 +180,7 @@ impl Entity {
     /// What the hot entity asks for.
     pub const HOT_RESOURCE: Resource = Resource::Gpt4o;
 
-    /// The hot entity, of whose bucket one item does not bear all writes.
+    /// The hot entity, whose bucket gets more writes than one item is assumed to take.
     pub fn hot(namespace: &str) -> Self {
         Self {
             namespace: namespace.to_owned(),

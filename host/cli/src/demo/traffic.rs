@@ -15,7 +15,7 @@ use super::tenants::{BucketId, Entity, Limit, LimitName, Plan, Resource};
 /// two cores keeps up with it, and with the aggregator beside it.
 pub const OPERATIONS_PER_SECOND: u32 = 60;
 
-/// The hot entity makes its requests in bursts, one burst in so many operations: two a second.
+/// The hot entity makes its requests in bursts, one in this many operations: two a second.
 const BURST_INTERVAL: u32 = 30;
 
 /// How many requests of the hot entity there are in a burst, one right after the other.
@@ -68,7 +68,7 @@ pub struct AuditEvent {
     pub ttl: i64,
     /// What was done.
     pub action: AuditAction,
-    /// On which resource, where it was about one.
+    /// On which resource, if it was about one.
     pub resource: Option<Resource>,
 }
 
@@ -83,7 +83,7 @@ pub enum Operation {
         limits: Vec<Limit>,
         /// What the request consumes.
         consumed: Vec<Amount>,
-        /// How many writes a second each of its items bears.
+        /// The assumed limit of writes a second to each of its items.
         writes_per_second: i64,
     },
     /// A request: consumes what it is expected to cost.
