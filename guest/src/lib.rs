@@ -52,6 +52,7 @@ mod timestamp;
 mod usage;
 mod watermark;
 mod window;
+pub mod zone;
 
 /// Types and glue generated from `wit/aggregator.wit`, where they are documented.
 ///
