@@ -44,6 +44,7 @@ mod event;
 mod key;
 mod plan;
 mod refill;
+pub mod schedule;
 mod shard;
 mod source;
 mod standing;
