@@ -55,11 +55,13 @@ mod json;
 mod known;
 mod plan;
 mod rules;
+pub mod schedule;
 mod schema;
 mod settings;
 mod timestamp;
 mod window;
 mod write;
+pub mod zone;
 
 pub use contract::{
     Action, Assignment, Attribute, AttributeValue, Batch, Ceiling, Change, Check, Compression,
