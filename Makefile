@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test soak component lint lint-template bench wasm-toolchain \
+.PHONY: help run test test-tools soak component lint lint-dependencies lint-advisories lint-template bench wasm-toolchain \
   package package-x86_64 package-arm64 package-slim package-check bench-lambda
 
 CARGO ?= cargo
@@ -49,7 +49,7 @@ help: ## Say what can be made
 
 run: $(COMPONENT) ## Build everything and run the demo (the first time takes about ten minutes)
 	@echo "Building the host; the first time this takes some minutes, later seconds."
-	$(CARGO) build --quiet -p weir
+	$(CARGO) build --quiet -p weir-cli
 	target/debug/weir compile $(COMPONENT)
 	target/debug/weir demo $(DEMO)
 
@@ -120,17 +120,41 @@ define install_debian
 fi
 endef
 
-lint: ## Check formatting, lints and documentation
+lint: lint-dependencies ## Check formatting, lints, documentation and dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
+
+# --- What the dependencies are (deny.toml): licences, copies, sources. Advisories only where their database is reached.
+CARGO_DENY := target/tools/bin/cargo-deny
+ADVISORIES := https://github.com/rustsec/advisory-db
+
+lint-dependencies: $(CARGO_DENY) ## Check licences, copies and sources of dependencies
+	$(CARGO_DENY) --all-features check --hide-inclusion-graph licenses bans sources
+	@if GIT_TERMINAL_PROMPT=0 timeout 20 git ls-remote --quiet $(ADVISORIES) HEAD >/dev/null 2>&1; then \
+	  $(MAKE) --no-print-directory lint-advisories; \
+	else echo "Advisories are not checked: $(ADVISORIES) is out of reach."; fi
+
+lint-advisories: $(CARGO_DENY)
+	$(CARGO_DENY) --all-features check advisories
+
+$(CARGO_DENY):
+	@echo "Installing cargo-deny; this takes some minutes."
+	$(CARGO) install --quiet --locked --root target/tools --target-dir target/tools/build cargo-deny@0.20.2
+	@rm -rf target/tools/build
+
+# Tests that need one of these are left out elsewhere, and say so. In CI none is.
+TEST_TOOLS := $(strip $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm) $(if $(shell command -v jq),,jq))
+
+test-tools:
+	$(if $(TEST_TOOLS),$(call install_debian,$(TEST_TOOLS),run every test))
 
 # What npm installs is left out where there is no npm, and so are the tests that need it, which say so.
 FROM_NPM := $(if $(shell command -v npm),$(FOREIGN) $(HOST_NODE)/$(INSTALLED))
 COMPONENTS := $(COMPONENT) $(MISBEHAVING) $(FAULTY) $(WEEKLY)
 
 test: $(COMPONENTS) $(FROM_NPM) $(MINISTACK) $(HOST_PYTHON)/installed $(RUNTIME_INTERFACE_EMULATOR) $(CLIENTS) lint-template package-$(HOST_ARCHITECTURE) ## Run every test
-	$(CARGO) build --quiet -p weir
+	$(CARGO) build --quiet -p weir-cli
 	target/debug/weir compile $(COMPONENT)
 	$(CARGO) test --workspace
 
@@ -183,7 +207,7 @@ target/venv-client-%/installed:
 
 # The same tests as in `make test`, with more traffic: about ten minutes.
 soak: $(COMPONENT) $(CLIENTS) ## Play more traffic of the real clients
-	$(CARGO) build --quiet -p weir
+	$(CARGO) build --quiet -p weir-cli
 	WEIR_TEST_VOLUME=$(VOLUME) $(CARGO) test -p weir-tests --test clients --test side_by_side
 
 VOLUME ?= 60
@@ -215,9 +239,9 @@ package-x86_64 package-arm64: package-%: $(COMPONENT) $(ZIGBUILD)
 	@echo "Building the package for $* with $(call package_toolchain,$*)'s tool-chain, features $(PACKAGE_FEATURES)."
 	$(if $(filter debian,$(call package_toolchain,$*)),$(call install_debian,$(DEBIAN_PACKAGES),build for $*),$\
 	  @test -d $(RUST_LIB)/$(TRIPLE_$*) || { echo "Adding rustup's target $(TRIPLE_$*)."; rustup target add $(TRIPLE_$*); })
-	PATH="$(CURDIR)/$(PACKAGE_VENV)/bin:$$PATH" $(PACKAGE_BUILD_$(call package_toolchain,$*)) --quiet -p weir --profile lambda \
+	PATH="$(CURDIR)/$(PACKAGE_VENV)/bin:$$PATH" $(PACKAGE_BUILD_$(call package_toolchain,$*)) --quiet -p weir-cli --profile lambda \
 	  --no-default-features --features $(PACKAGE_FEATURES) --target $(TRIPLE_$*).$(GLIBC) --target-dir target/lambda-$(call package_toolchain,$*)
-	$(CARGO) build --quiet -p weir
+	$(CARGO) build --quiet -p weir-cli
 	@rm -rf $(PACKAGE)/$* $(PACKAGE)/weir-$*.zip; mkdir -p $(PACKAGE)/$*
 	@cp target/lambda-$(call package_toolchain,$*)/$(TRIPLE_$*)/lambda/weir $(PACKAGE)/$*/bootstrap
 	@cp $(COMPONENT) $(PACKAGE)/$*/
@@ -242,7 +266,7 @@ EMULATOR_PACKAGES_arm64 := qemu-user-static libc6-arm64-cross
 RECORDED_EVENT := $(PACKAGE)/event.json
 
 package-check: $(RECORDED_EVENT) ## Run the packages that are built, the one for the other architecture in an emulator
-	$(CARGO) build --quiet -p weir
+	$(CARGO) build --quiet -p weir-cli
 	$(call try_package,$(HOST_ARCHITECTURE))
 	$(if $(wildcard $(PACKAGE)/$(FOREIGN_ARCHITECTURE)),$\
 	  $(call install_debian,$(EMULATOR_PACKAGES_$(FOREIGN_ARCHITECTURE)),run the package for $(FOREIGN_ARCHITECTURE)))

@@ -14,9 +14,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 use weir::{
-    apply::policy,
+    component::{Limits, Logic},
     contract::Batch,
-    logic::{Limits, Logic},
+    limiter::policy,
     replay,
     settings::Arguments,
 };

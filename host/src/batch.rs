@@ -26,13 +26,14 @@ mod shadow;
 pub use outcome::{Body, Counters, ItemFailure, Outcome, Response};
 
 use crate::{
-    apply::{Effort, Target, policy},
     capture::{Origins, Sampler},
+    component::{Logic, LogicError, Switch},
     contract::Level,
     event::{self, Records},
-    logic::{Logic, LogicError, Switch},
+    limiter::policy,
     metrics,
     settings::{Metrics, Settings},
+    store::{Effort, Target},
     telemetry::{self, Fields, Logger},
 };
 use accepted::Accepted;

@@ -74,7 +74,7 @@ impl Sampler {
         ) else {
             return;
         };
-        let digest = super::logic::hex(&Sha256::digest(&kept)[..8]);
+        let digest = super::component::hex(&Sha256::digest(&kept)[..8]);
         let name = format!("batch-{}-{digest}.json", origins.now);
         let stored = match &self.capture.to {
             Origin::File(folder) => {

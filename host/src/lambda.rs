@@ -10,8 +10,8 @@
 
 use crate::{
     batch::{BatchError, Delivery, Processor, Response, margin},
+    component::LogicError,
     contract::Level,
-    logic::LogicError,
     telemetry::{self, Fields, Logger},
     worker,
 };

@@ -1,6 +1,6 @@
 //! Whether the table is one that a limiter's aggregator can write to: that it is there, and has the right primary key.
 
-use crate::apply::{Failure, Kind, Remedy};
+use crate::store::{Failure, Kind, Remedy};
 use aws_sdk_dynamodb::{
     Client,
     types::{KeyType, TableDescription},

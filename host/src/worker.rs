@@ -38,7 +38,7 @@ use tokio::time::{self, Instant};
 use tracing::{info, warn};
 
 use crate::batch::Processor;
-use crate::source::{EpochMillis, Lineage, Rules, RulesError, ShardSource, pause_after};
+use crate::event_source::{EpochMillis, Lineage, Rules, RulesError, ShardSource, pause_after};
 
 /// The function name of every delivery.
 pub const FUNCTION_NAME: &str = "weir-worker";

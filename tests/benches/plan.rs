@@ -5,7 +5,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::{hint::black_box, time::Duration};
-use weir::logic::{Limits, Logic};
+use weir::component::{Limits, Logic};
 use weir_tests::{
     record::{self, Generation},
     runner,

@@ -10,7 +10,7 @@ use std::{
 };
 use weir::{
     batch::Processor,
-    logic::{Limits, Role, Runtime, Supply, Switch},
+    component::{Limits, Role, Runtime, Supply, Switch},
 };
 use weir_tests::{
     record,

@@ -8,10 +8,10 @@ use crate::{
 use std::time::Duration;
 use tokio::time::Instant;
 use weir::{
-    apply::Target,
     batch::{BatchError, Delivery, Outcome, Processor},
     contract::{Corrections, Level},
     settings::{Arguments, Settings},
+    store::Target,
 };
 
 /// The bucket's name.

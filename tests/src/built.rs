@@ -6,7 +6,7 @@ use std::{
     sync::LazyLock,
     time::Duration,
 };
-use weir::logic::{Limits, Logic};
+use weir::component::{Limits, Logic};
 
 /// Limits that a component that behaves does not come near.
 pub const AMPLE: Limits = Limits {
@@ -18,7 +18,7 @@ pub const AMPLE: Limits = Limits {
 pub fn program() -> PathBuf {
     existing(
         folder().join(format!("weir{}", env::consts::EXE_SUFFIX)),
-        "cargo build -p weir",
+        "cargo build -p weir-cli",
     )
 }
 

@@ -64,9 +64,9 @@ impl Function {
 
     /// With the table and the bucket of a stage, the archive on, and hourly windows only.
     pub fn on(self, stage: &Stage) -> Self {
-        self.with("AWS_REGION", weir::local::REGION)
-            .with("AWS_ACCESS_KEY_ID", weir::local::ACCESS_KEY_ID)
-            .with("AWS_SECRET_ACCESS_KEY", weir::local::SECRET_ACCESS_KEY)
+        self.with("AWS_REGION", weir_local::REGION)
+            .with("AWS_ACCESS_KEY_ID", weir_local::ACCESS_KEY_ID)
+            .with("AWS_SECRET_ACCESS_KEY", weir_local::SECRET_ACCESS_KEY)
             .with("AWS_ENDPOINT_URL_DYNAMODB", stage.dynamodb())
             .with("AWS_ENDPOINT_URL_S3", stage.s3())
             .with("TABLE_NAME", stage.table().name())

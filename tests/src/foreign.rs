@@ -2,7 +2,7 @@
 
 use crate::{built, skip};
 use std::sync::LazyLock;
-use weir::logic::Logic;
+use weir::component::Logic;
 
 /// Loads it, once for all tests of a program; none, with the reason said, where the machine could not build it.
 pub fn logic(test: &str) -> Option<Logic> {

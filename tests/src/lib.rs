@@ -8,6 +8,7 @@ pub mod bad_event;
 pub mod built;
 pub mod client;
 pub mod differences;
+pub mod document;
 pub mod emulator;
 pub mod files;
 pub mod foreign;

@@ -9,7 +9,7 @@ use crate::{
 };
 use weir::{
     batch::Processor,
-    logic::{Limits, Logic},
+    component::{Limits, Logic},
     settings::Settings,
 };
 

@@ -79,7 +79,7 @@ impl Program {
 
     /// With the table and the bucket of a stage, and hourly windows only.
     pub fn on(self, stage: &Stage) -> Self {
-        self.with("AWS_REGION", weir::local::REGION)
+        self.with("AWS_REGION", weir_local::REGION)
             .with("AWS_ACCESS_KEY_ID", "local")
             .with("AWS_SECRET_ACCESS_KEY", "local")
             .with("AWS_ENDPOINT_URL_DYNAMODB", stage.dynamodb())

@@ -4,10 +4,10 @@
 use crate::built;
 use serde_json::{Value, json};
 use weir::{
+    component::LogicError,
     contract::{
         Attribute, AttributeValue, Batch, CORRECTIONS, Ceiling, Level, Settings, StoredItem, Window,
     },
-    logic::LogicError,
     settings::Arguments,
 };
 use weir_logic as native;

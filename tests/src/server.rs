@@ -19,7 +19,7 @@ use std::{
 };
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
-use weir::local::{self, LocalDynamoDb, LocalS3};
+use weir_local::{LocalDynamoDb, LocalS3};
 
 /// The variable that names the DynamoDB to test against.
 const VARIABLE: &str = "WEIR_TEST_DYNAMODB_URL";
@@ -39,7 +39,7 @@ pub fn runtime() -> Runtime {
 /// A client of a DynamoDB wherever it is.
 pub(crate) async fn client(endpoint: &str) -> Client {
     if !endpoint.starts_with("https:") {
-        return local::dynamodb_client(endpoint);
+        return weir_local::dynamodb_client(endpoint);
     }
     let config = weir::aws::config().await;
     let config = config.unwrap_or_else(|error| panic!("{VARIABLE} is {endpoint}: {error}"));

@@ -17,7 +17,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
-use weir::local;
 
 /// Most records of an answer of GetRecords.
 const PAGE: usize = 2;
@@ -71,7 +70,7 @@ impl Shards {
 
     /// A client of it.
     pub fn client(&self) -> Client {
-        local::streams_client(&self.endpoint)
+        weir_local::streams_client(&self.endpoint)
     }
 
     /// With records of another view type.

@@ -10,10 +10,8 @@ use aws_sdk_dynamodbstreams::{Client, types::ShardIteratorType};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinHandle, time};
-use weir::{
-    local::{self, LocalDynamoDb},
-    worker::wire,
-};
+use weir::worker::wire;
+use weir_local::LocalDynamoDb;
 
 /// How often expired items are removed.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -92,10 +90,10 @@ impl Stack {
 /// The environment by which programs find these servers, this table and the bucket.
 pub fn variables(dynamodb: &str, s3: &str, table: &str) -> Vec<(&'static str, String)> {
     [
-        ("AWS_REGION", local::REGION),
-        ("AWS_DEFAULT_REGION", local::REGION),
-        ("AWS_ACCESS_KEY_ID", local::ACCESS_KEY_ID),
-        ("AWS_SECRET_ACCESS_KEY", local::SECRET_ACCESS_KEY),
+        ("AWS_REGION", weir_local::REGION),
+        ("AWS_DEFAULT_REGION", weir_local::REGION),
+        ("AWS_ACCESS_KEY_ID", weir_local::ACCESS_KEY_ID),
+        ("AWS_SECRET_ACCESS_KEY", weir_local::SECRET_ACCESS_KEY),
         ("AWS_EC2_METADATA_DISABLED", "true"),
         // Whatever else a client asks for is refused here, and not asked of AWS.
         ("AWS_ENDPOINT_URL", dynamodb),
@@ -159,7 +157,7 @@ impl Stream {
                 break;
             }
             for record in page.records() {
-                let record = wire::stream_record(record, &self.arn, local::REGION);
+                let record = wire::stream_record(record, &self.arn, weir_local::REGION);
                 let record = record.expect("a record that Lambda could deliver");
                 records.push(serde_json::from_str(record.json().get()).expect("JSON"));
             }

@@ -11,12 +11,12 @@ use serde_json::Value;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 use weir::{
-    apply::Target,
     batch::{Delivery, Outcome},
     contract::Window,
-    local::LocalDynamoDb,
     settings::{Arguments, Origin, Settings},
+    store::Target,
 };
+use weir_local::LocalDynamoDb;
 
 /// The bucket's name.
 pub const BUCKET: &str = "rate-limits-archive";

@@ -40,7 +40,7 @@ impl Table {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let name = format!("weir-test-{}-{}-{count}", since.as_millis(), process::id());
-        let created = weir::local::create_table(&client, &name).await;
+        let created = weir_local::create_table(&client, &name).await;
         let is_there = client.wait_until_table_exists().table_name(&name);
         if let Err(error) = is_there.wait(CREATION).await {
             panic!("there is no table: {error:?}, {:?}", created.err());

@@ -9,9 +9,8 @@ use crate::{
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use std::time::Duration;
 use weir::{
-    apply::Target,
     batch::{BatchError, Delivery, Outcome, Processor},
-    local,
+    store::Target,
 };
 
 /// Tries of one call.
@@ -105,13 +104,13 @@ fn budget() -> RetryPartition {
 }
 
 fn dynamodb_client(endpoint: &str) -> aws_sdk_dynamodb::Client {
-    let config = local::dynamodb_client(endpoint).config().to_builder();
+    let config = weir_local::dynamodb_client(endpoint).config().to_builder();
     let config = config.retry_config(retries()).retry_partition(budget());
     aws_sdk_dynamodb::Client::from_conf(config.build())
 }
 
 fn s3_client(endpoint: &str) -> aws_sdk_s3::Client {
-    let config = local::s3_client(endpoint).config().to_builder();
+    let config = weir_local::s3_client(endpoint).config().to_builder();
     let config = config.retry_config(retries()).retry_partition(budget());
     aws_sdk_s3::Client::from_conf(config.build())
 }

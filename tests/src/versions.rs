@@ -43,7 +43,7 @@ pub fn of_another_version() -> Vec<u8> {
 
 /// The real component, as it would be if it spoke that version of the contract, of as many characters as ours.
 pub fn speaking(version: &str) -> Vec<u8> {
-    let ours = weir::logic::CONTRACT;
+    let ours = weir::component::CONTRACT;
     let (contract, _) = ours.split_once('@').expect("the contract has a version");
     let other = format!("{contract}@{version}");
     assert_eq!(other.len(), ours.len(), "a name of the same length");

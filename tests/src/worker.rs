@@ -6,10 +6,9 @@ use serde_json::Value;
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use weir::{
-    apply::Target,
     batch::Processor,
-    local,
-    source::Rules,
+    event_source::Rules,
+    store::Target,
     worker::{self, WorkerError, WorkerOptions, WorkerReport},
 };
 
@@ -76,12 +75,12 @@ impl Worker {
             dynamodb: self.table.client().clone(),
             table: self.table.name().into(),
             // Nothing is there, and nothing is asked of it.
-            s3: local::s3_client("http://127.0.0.1:9"),
+            s3: weir_local::s3_client("http://127.0.0.1:9"),
             bucket: None,
             concurrency: 8,
         };
         let processor = Arc::new(Processor::new(built::logic(), target, settings));
-        let (region, options) = (local::REGION, &self.options);
+        let (region, options) = (weir_local::REGION, &self.options);
         worker::run(streams, arn, region, processor, options, shutdown).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 use tempfile::TempDir;
-use weir::logic::{
+use weir::component::{
     Logic, LogicError, Preparation,
     artifact::{self, Target, Unusable},
 };
@@ -126,7 +126,7 @@ fn an_artifact_of_another_version_of_the_engine_is_refused_by_the_engine() {
     code[at.expect("the artifact names the engine's version") + 1] = b'3';
     // Whoever alters it can write another digest, too: the engine looks for itself.
     let mut label: artifact::Label = serde_json::from_slice(label).unwrap();
-    label.artifact = weir::logic::hex(&<sha2::Sha256 as sha2::Digest>::digest(&code));
+    label.artifact = weir::component::hex(&<sha2::Sha256 as sha2::Digest>::digest(&code));
     let mut file = serde_json::to_vec(&label).unwrap();
     file.push(b'\n');
     file.extend(code);

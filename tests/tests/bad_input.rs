@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use weir::{
     batch::BatchError,
+    component::LogicError,
     contract::{Corrections, Level, Window},
-    logic::LogicError,
     settings::Settings,
 };
 use weir_tests::{

@@ -631,10 +631,10 @@ async fn local_serves_a_table_and_a_bucket_until_it_is_interrupted() {
             break;
         }
     }
-    let tables = weir::local::dynamodb_client(&variables["AWS_ENDPOINT_URL_DYNAMODB"]);
+    let tables = weir_local::dynamodb_client(&variables["AWS_ENDPOINT_URL_DYNAMODB"]);
     let tables = tables.list_tables().send().await.unwrap();
     assert_eq!(tables.table_names(), [variables["TABLE_NAME"].clone()]);
-    let buckets = weir::local::s3_client(&variables["AWS_ENDPOINT_URL_S3"]);
+    let buckets = weir_local::s3_client(&variables["AWS_ENDPOINT_URL_S3"]);
     let buckets = buckets.list_buckets().send().await.unwrap();
     assert_eq!(
         buckets.buckets()[0].name(),

@@ -20,10 +20,10 @@ use std::{
 use tempfile::TempDir;
 use tokio::time::{self, Instant};
 use weir::{
-    apply::Target,
     batch::{Delivery, Outcome, Processor},
     contract::Level,
     settings::Arguments,
+    store::Target,
 };
 use weir_tests::{
     built,

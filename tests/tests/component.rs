@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 use wasmparser::{Parser, Payload};
-use weir::logic::{Logic, LogicError};
+use weir::component::{Logic, LogicError};
 use weir_tests::{built, program::weir};
 
 /// The largest that the component may be, in bytes.

@@ -1,7 +1,7 @@
 //! The contract as a package: documented in every detail, fit to be published, and changed by its own rule only.
 
 use std::{collections::BTreeMap, fs, path::Path};
-use weir::logic::{CONTRACT, Logic, LogicError};
+use weir::component::{CONTRACT, Logic, LogicError};
 use weir_tests::{built, runner, versions};
 use wit_parser::{Docs, PackageId, Resolve, Type, TypeDefKind};
 

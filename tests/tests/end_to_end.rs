@@ -11,8 +11,8 @@ use std::{
 };
 use tokio::time::{self, Instant};
 use weir::{
-    local,
-    source::{DEFAULT_PATTERNS, Next, Rules, Settled, ShardSource, StreamRecord, Verdict},
+    event_source::{Next, Rules, Settled, ShardSource, StreamRecord, Verdict},
+    limiter::filter::DEFAULT_PATTERNS,
 };
 use weir_tests::{
     built,
@@ -48,7 +48,7 @@ async fn what_a_limiter_writes_comes_back_as_usage_and_archive() {
     let server = Server::ministack();
     let endpoint = server.endpoint();
     let table = server.table().await;
-    let s3 = local::s3_client(endpoint);
+    let s3 = weir_local::s3_client(endpoint);
     let bucket = s3.create_bucket().bucket(BUCKET).send().await;
     bucket.expect("a bucket");
     let lambda = LambdaService::at(endpoint);

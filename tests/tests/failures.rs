@@ -5,11 +5,10 @@ use aws_sdk_dynamodb::config::{retry::RetryConfig, timeout::TimeoutConfig};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
 use weir::{
-    apply::Target,
     batch::{Outcome, Processor},
     contract::{Corrections, Level},
-    local,
     settings::Settings,
+    store::Target,
 };
 use weir_tests::{
     built,
@@ -240,7 +239,7 @@ async fn past_the_deadline_no_write_is_begun() {
 
 /// A processor with other ways to its table, which is tried until the batch's time is over.
 async fn deliver_to(stage: &Stage, endpoint: &str, records: &[Record]) -> (Outcome, Vec<Line>) {
-    let config = local::dynamodb_client(endpoint).config().to_builder();
+    let config = weir_local::dynamodb_client(endpoint).config().to_builder();
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))
         .build();

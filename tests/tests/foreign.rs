@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 use weir::{
     batch::Processor,
+    component::Logic,
     contract::{Corrections, Level, Settings, Window},
-    logic::Logic,
     replay,
 };
 use weir_tests::{

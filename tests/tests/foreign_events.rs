@@ -5,8 +5,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use weir::{
     batch::{BatchError, Counters},
+    component::LogicError,
     contract::{Corrections, Level, Window},
-    logic::LogicError,
     settings::Settings,
 };
 use weir_tests::{

@@ -67,7 +67,7 @@ fn every_way_to_name_a_module_is_an_arrow() {
         (
             "d",
             "use crate::{\n    a::{self, b::c::{X, Y}},\n    Z,\n};",
-            "a:2 a::b::c:2 crate:1",
+            "a:2 a::b::c:2 crate:3",
         ),
         (
             "d",
@@ -142,8 +142,8 @@ fn an_arrow_that_points_up_or_beside_is_a_fault() {
         [
             "inner is in no layer",
             "there is no module gone",
-            "inner::part uses low (line 1), which is above it",
             "low uses high (line 1), which is above it",
+            "inner::part uses low (line 1), which is above it",
         ]
     );
 }

@@ -9,8 +9,8 @@ use std::{
 use tokio::task::JoinSet;
 use weir::{
     batch::{BatchError, Processor},
+    component::{Limits, Logic, LogicError},
     contract::Batch,
-    logic::{Limits, Logic, LogicError},
 };
 use weir_tests::{
     misbehaving::{self, BEHAVE, Misdeed, POISON},

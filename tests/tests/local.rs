@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 use tokio::time;
-use weir::local::{self, LocalDynamoDb, LocalS3};
+use weir_local::{LocalDynamoDb, LocalS3};
 use weir_tests::{built, program::weir};
 
 const TABLE: &str = "rate-limits";
@@ -60,7 +60,7 @@ async fn records(dynamodb: &LocalDynamoDb, arn: &str) -> Vec<(String, String)> {
 async fn a_table_that_is_made_anew_has_a_stream_of_its_own_without_the_old_records() {
     let dynamodb = LocalDynamoDb::start().await.unwrap();
     let tables = dynamodb.dynamodb_client();
-    let former = local::create_table(&tables, TABLE).await.unwrap();
+    let former = weir_local::create_table(&tables, TABLE).await.unwrap();
     put(&tables, "former").await;
     let before = records(&dynamodb, &former).await;
     tables
@@ -69,7 +69,7 @@ async fn a_table_that_is_made_anew_has_a_stream_of_its_own_without_the_old_recor
         .send()
         .await
         .unwrap();
-    let present = local::create_table(&tables, TABLE).await.unwrap();
+    let present = weir_local::create_table(&tables, TABLE).await.unwrap();
     assert_ne!(present, former);
     assert_eq!(records(&dynamodb, &present).await, []);
 
@@ -90,7 +90,7 @@ async fn a_table_that_is_made_anew_has_a_stream_of_its_own_without_the_old_recor
 async fn a_stream_that_is_switched_off_and_on_begins_anew() {
     let dynamodb = LocalDynamoDb::start().await.unwrap();
     let tables = dynamodb.dynamodb_client();
-    let former = local::create_table(&tables, TABLE).await.unwrap();
+    let former = weir_local::create_table(&tables, TABLE).await.unwrap();
     put(&tables, "former").await;
     let switched = async |is_on: bool| {
         let stream = StreamSpecification::builder().stream_enabled(is_on);
@@ -114,8 +114,10 @@ async fn a_stream_that_is_switched_off_and_on_begins_anew() {
 async fn the_records_of_other_tables_stay() {
     let dynamodb = LocalDynamoDb::start().await.unwrap();
     let tables = dynamodb.dynamodb_client();
-    let stream = local::create_table(&tables, TABLE).await.unwrap();
-    local::create_table(&tables, "other-limits").await.unwrap();
+    let stream = weir_local::create_table(&tables, TABLE).await.unwrap();
+    weir_local::create_table(&tables, "other-limits")
+        .await
+        .unwrap();
     put(&tables, "kept").await;
     let delete = tables.delete_table().table_name("other-limits");
     delete.send().await.unwrap();
@@ -180,7 +182,7 @@ impl Local {
     }
 
     fn tables(&self) -> aws_sdk_dynamodb::Client {
-        local::dynamodb_client(&self.variables["AWS_ENDPOINT_URL_DYNAMODB"])
+        weir_local::dynamodb_client(&self.variables["AWS_ENDPOINT_URL_DYNAMODB"])
     }
 
     /// How many items there are.

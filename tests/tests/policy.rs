@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 use weir::{
-    apply::policy::{
-        self, Breach, Context, LARGEST_ITEM, LARGEST_METADATA, LARGEST_OBJECT, LARGEST_UPDATE,
-        LONGEST_NAME, LONGEST_OBJECT_KEY, LONGEST_TEXT, LONGEST_WATERMARK, MOST_ATTRIBUTES,
-        MOST_CHANGES, MOST_FIELDS, MOST_READS, MOST_WRITES,
-    },
     batch::{BatchError, Processor},
+    component::{Limits, LogicError},
     contract::{
         Action, Assignment, AttributeValue, Batch, Corrections, Entry, Field, FieldValue, Level,
         Operation, Plan, Purpose, PutItem, PutObject, Reject, Scope, Settings, Test, Window, Write,
     },
-    logic::{Limits, LogicError},
+    limiter::policy::{
+        self, Breach, Context, LARGEST_ITEM, LARGEST_METADATA, LARGEST_OBJECT, LARGEST_UPDATE,
+        LONGEST_NAME, LONGEST_OBJECT_KEY, LONGEST_TEXT, LONGEST_WATERMARK, MOST_ATTRIBUTES,
+        MOST_CHANGES, MOST_FIELDS, MOST_READS, MOST_WRITES,
+    },
 };
 use weir_tests::{
     aggregator, bad_event, built,

@@ -1,12 +1,16 @@
 //! The component belongs to no host: the same file plans the same batch to the same plan wherever it runs.
 
 use serde_json::{Value, json};
+use std::{
+    env,
+    process::{Command, Output},
+};
 use weir::{
+    component::LogicError,
     contract::{
         Attribute, AttributeValue, Batch, Change, Corrections, Key, Level, Operation, Plan,
         Purpose, Settings, StoredItem, Window,
     },
-    logic::LogicError,
     replay,
 };
 use weir_tests::{built, hosts::Host, runner, skip, vectors};
@@ -19,6 +23,40 @@ fn node_js_plans_as_weir_does() {
 #[test]
 fn python_plans_as_weir_does() {
     assert_plans_alike(Host::Python, "python_plans_as_weir_does");
+}
+
+/// Runs the test with Node.js once more, on a machine without it.
+fn without_node(ci: Option<&str>) -> Output {
+    let mut test = Command::new(env::current_exe().expect("this program's file"));
+    test.args(["--exact", "node_js_plans_as_weir_does", "--nocapture"])
+        .env("PATH", "")
+        .env_remove("CI");
+    if let Some(value) = ci {
+        test.env("CI", value);
+    }
+    test.output().expect("the test starts")
+}
+
+#[test]
+fn what_cannot_run_is_left_out_aloud_and_fails_in_ci() {
+    for ci in [None, Some(""), Some("false")] {
+        let ended = without_node(ci);
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{ci:?}: {said}");
+        assert!(
+            said.contains("left out: node_js_plans_as_weir_does: there is no `node`"),
+            "{ci:?}: {said}"
+        );
+    }
+    for ci in ["true", "1"] {
+        let ended = without_node(Some(ci));
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(!ended.status.success(), "{ci}: {said}");
+        assert!(
+            said.contains("must run in CI, and cannot: there is no `node`"),
+            "{ci}: {said}"
+        );
+    }
 }
 
 fn assert_plans_alike(host: Host, test: &str) {

@@ -6,10 +6,9 @@ use aws_sdk_dynamodb::types::{
 };
 use std::collections::BTreeMap;
 use weir::{
-    apply::{Remedy, Target},
     batch::{Outcome, Processor},
     contract::Level,
-    local,
+    store::{Remedy, Target},
     table::{self, Checked, TableError},
 };
 use weir_tests::{
@@ -235,7 +234,9 @@ async fn usage_that_a_table_with_other_keys_refuses_is_counted_once_the_table_is
         let client = stage.table().client();
         let deletion = client.delete_table().table_name(NAME).send().await;
         deletion.expect("the table is deleted");
-        local::create_table(client, NAME).await.expect("a table");
+        weir_local::create_table(client, NAME)
+            .await
+            .expect("a table");
         let (at, _) = deliver_from(at, 20, &records, deliver).await;
         assert_eq!(at, records.len());
         let table = Table::of(client.clone(), NAME);

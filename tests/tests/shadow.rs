@@ -3,8 +3,8 @@
 use std::time::Duration;
 use weir::{
     batch::{Outcome, Processor, SHADOW_SHARE},
+    component::{Limits, Logic},
     contract::Level,
-    logic::{Limits, Logic},
 };
 use weir_tests::{
     built, log,

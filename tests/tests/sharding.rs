@@ -9,9 +9,9 @@ use proptest::{
 use serde_json::{Value, json};
 use std::{ops::RangeInclusive, slice};
 use weir::{
-    apply::{Effort, Outcome},
     batch::Processor,
     contract::{Corrections, Settings, Window},
+    store::{Effort, Outcome},
 };
 use weir_logic::{Corrections as SimulatedCorrections, Purpose};
 use weir_tests::{

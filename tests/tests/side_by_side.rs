@@ -17,10 +17,10 @@ use std::{
 };
 use tokio::time::{self, Instant};
 use weir::{
-    apply::Target,
     batch::{Delivery, Processor},
     contract::Corrections,
     settings::{Arguments, Settings},
+    store::Target,
 };
 use weir_tests::{
     built,

@@ -17,8 +17,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use weir::{
     batch::{Outcome, Processor},
+    component::{Limits, LogicError, Role, Runtime, Supply, Switch, hex},
     contract::Level,
-    logic::{Limits, LogicError, Role, Runtime, Supply, Switch, hex},
     settings::Origin,
 };
 use weir_tests::{
@@ -448,7 +448,7 @@ fn out_of_reach() -> Origin {
 #[tokio::test]
 async fn an_s3_that_does_not_answer_is_asked_three_times_and_then_the_packaged_component_begins() {
     let (url, taken) = mute().await;
-    let s3 = weir::local::s3_client(&url);
+    let s3 = weir_local::s3_client(&url);
     let packaged = built::component("weir_logic");
     let origin = out_of_reach();
     let opened = open(&origin, None, Some(packaged), &s3);
@@ -478,7 +478,7 @@ async fn without_a_packaged_component_a_start_ends_with_what_keeps_it_from_s3() 
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
-    let s3 = weir::local::s3_client(&url);
+    let s3 = weir_local::s3_client(&url);
     let origin = out_of_reach();
     let opened = open(&origin, None, None, &s3);
     let (switch, lines) = log::captured(Level::Info, opened).await;
@@ -495,7 +495,7 @@ async fn an_object_that_is_there_at_the_last_attempt_is_taken() {
     let origin = stage.store("logic/weir.wasm", versions::real()).await;
     proxy.inject(proxy::Fault::Refused(503, "SlowDown"), 1, &["GET"]);
     proxy.inject(proxy::Fault::LostResponse, 1, &["GET"]);
-    let s3 = weir::local::s3_client(proxy.endpoint());
+    let s3 = weir_local::s3_client(proxy.endpoint());
     let switch = open(&origin, None, None, &s3).await.expect("it begins");
     assert_eq!(switch.current().name(), origin.to_string());
     assert_eq!(proxy.happened(), 2);

@@ -14,9 +14,9 @@ use std::{
 use weir::{
     batch::Counters,
     contract::{Description, Purpose},
+    limiter::filter::{DEFAULT_PATTERNS, Filter},
     metrics,
     settings::{Arguments, Metrics},
-    source::{DEFAULT_PATTERNS, Filter},
 };
 use weir_tests::{
     record::{self, CREATED, Generation},

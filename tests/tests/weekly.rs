@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, fs, time::Duration};
 use weir::{
     batch::Processor,
+    component::{Logic, Role, Runtime, Supply, Switch},
     contract::{Level, Window},
-    logic::{Logic, Role, Runtime, Supply, Switch},
     settings::{Origin, Settings},
 };
 use weir_tests::{

@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 use tokio::{sync::Semaphore, task::JoinSet};
-use weir::local;
 use weir_tests::{
     proxy::{Fault, Proxy},
     record::{self, Bucket, Generation},
@@ -163,7 +162,7 @@ async fn one_odd_answer_costs_no_record_of_a_shard_that_never_ends() {
             let worker = Worker::on(server.table().await);
             let arn = worker.table().stream().await;
             let proxy = Proxy::start(server.endpoint()).await;
-            let streams = local::streams_client(proxy.endpoint());
+            let streams = weir_local::streams_client(proxy.endpoint());
             let mut bucket = record::bucket(Generation::C)
                 .entity("ann")
                 .limit("rpm", |limit| limit);
@@ -192,7 +191,7 @@ async fn odd_answers_cost_no_record_of_shards_that_continue_each_other() {
             let worker = Worker::on(server.table().await);
             let shards = Shards::start().await;
             let proxy = Proxy::start(shards.endpoint()).await;
-            let streams = local::streams_client(proxy.endpoint());
+            let streams = weir_local::streams_client(proxy.endpoint());
             let write = |id, places: Range<u32>, entity, tokens| {
                 let records: Vec<_> = places
                     .map(|place| consumption(place, entity, tokens))

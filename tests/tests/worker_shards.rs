@@ -3,10 +3,7 @@
 use serde_json::json;
 use std::time::{Duration, SystemTime};
 use tokio::time::{self, Instant};
-use weir::{
-    local,
-    worker::{StartPosition, WorkerError},
-};
+use weir::worker::{StartPosition, WorkerError};
 use weir_tests::{
     proxy::{ALWAYS, Fault, Proxy},
     record::STREAM,
@@ -76,7 +73,7 @@ async fn a_shard_that_seems_to_be_over_and_is_listed_as_open_ends_the_worker_and
         let server = Server::start().await;
         let (worker, shards) = (Worker::on(server.table().await), Shards::start().await);
         let proxy = Proxy::start(shards.endpoint()).await;
-        let streams = local::streams_client(proxy.endpoint());
+        let streams = weir_local::streams_client(proxy.endpoint());
         shards.add(ROOT, None);
         shards.write(ROOT, &[1, 2, 3].map(|place| consumption(place, "ann", 1)));
         proxy.inject(fault, ALWAYS, &[call]);
@@ -178,7 +175,7 @@ async fn usage_that_is_refused_as_its_shards_children_were_read_goes_to_the_on_f
 async fn a_renewed_iterator_of_the_latest_records_skips_none() {
     let (mut worker, shards, _server) = split().await;
     let proxy = Proxy::start(shards.endpoint()).await;
-    let streams = local::streams_client(proxy.endpoint());
+    let streams = weir_local::streams_client(proxy.endpoint());
     worker.options.start = StartPosition::Latest;
     worker.options.stop_when_idle = None;
     proxy.inject(Fault::LostRequest, ALWAYS, &["GetRecords"]);

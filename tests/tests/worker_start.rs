@@ -116,7 +116,7 @@ async fn a_position_that_was_trimmed_is_read_on_from_the_oldest_record() {
     worker.remember(json!({ SHARD: { "after": first } }));
     let trimmed = Fault::Refused(400, "TrimmedDataAccessException");
     proxy.inject(trimmed, 2, &["GetShardIterator"]);
-    let streams = weir::local::streams_client(proxy.endpoint());
+    let streams = weir_local::streams_client(proxy.endpoint());
     worker.follow(&streams, STREAM).await.unwrap();
     assert_eq!(worker.usage().await, sums([("ann", 2)]));
 }

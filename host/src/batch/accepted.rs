@@ -1,8 +1,8 @@
 //! Which purposes' writes the service takes: what tells an item's fault from the set-up's.
 
 use crate::{
-    apply::{Kind, Remedy},
     contract::{Purpose, Write},
+    store::{Kind, Remedy},
 };
 
 /// What the service took in a batch, by purpose.

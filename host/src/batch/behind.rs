@@ -3,12 +3,12 @@
 
 use super::{Delivery, Processor};
 use crate::{
-    apply::Outcome,
     contract::{
         Assignment, Attribute, AttributeValue, Change, Condition, Level, Operation, Purpose,
         StoredItem, Test, Write,
     },
     event::Records,
+    store::Outcome,
     telemetry::{self, Fields, Logger},
 };
 use std::sync::PoisonError;

@@ -1,8 +1,8 @@
 //! Faults of the set-up: one loud line for each in a batch, with what to do, however many writes fail by it.
 
 use crate::{
-    apply::Remedy,
     contract::Level,
+    store::Remedy,
     table::{self, Checked, TableError},
     telemetry::{self, Fields, Logger},
 };

@@ -1,6 +1,6 @@
 //! What became of a batch: the answer to whoever delivered it, and what was counted on the way.
 
-use crate::{contract::Purpose, logic::Exchanges};
+use crate::{component::Exchanges, contract::Purpose};
 use serde::Serialize;
 use std::{collections::BTreeMap, ops::AddAssign};
 

@@ -2,10 +2,10 @@
 
 use super::{BatchError, Delivery, Line, Part, Processor, Progress, micros};
 use crate::{
-    apply::policy,
+    component::{Logic, LogicError},
     contract::{Batch, Level, Plan, Scope, Settings, StoredItem},
     event::Records,
-    logic::{self, Logic, LogicError},
+    limiter::{policy, probe},
     telemetry::Fields,
 };
 use std::{
@@ -152,7 +152,7 @@ impl Processor {
 
 /// Passes if a component plans ordinary records, within policy; else says why not.
 fn try_out(logic: &Logic, settings: &Settings, remaining: Duration) -> Result<(), String> {
-    let batch = logic::probe_batch();
+    let batch = probe::batch();
     let plan = logic
         .plan(&batch, settings, remaining)
         .map_err(|error| format!("it cannot plan ordinary records: {error}"))?;

@@ -2,10 +2,10 @@
 
 use super::{Processor, Progress};
 use crate::{
-    apply::{Kind, Outcome as Written},
+    component::hex,
     contract::{Compression, Level, OnConflict, Operation, Purpose, PutObject, Write},
     event::Records,
-    logic::hex,
+    store::{Kind, Outcome as Written},
     telemetry::{self, Fields, Logger},
 };
 use serde_json::Value;

@@ -2,9 +2,9 @@
 
 use super::{BatchError, Delivery, Line, Part, Processor, Progress, micros};
 use crate::{
-    apply::{Failure, Kind, Outcome as Written, StoredObject},
+    component::Logic,
     contract::{Entry, Fact, GroupEntry, Key, Level, OnConflict, Plan, Purpose, StoredItem, Write},
-    logic::Logic,
+    store::{Failure, Kind, Outcome as Written, StoredObject},
     telemetry::Fields,
 };
 use serde_json::{Value, json};

@@ -5,10 +5,10 @@
 
 use super::Progress;
 use crate::{
-    apply::policy,
+    component::{Logic, LogicError, Patience, Switch},
     contract::{Batch, Level, Plan, Settings},
     diff::{self, Difference},
-    logic::{Logic, LogicError, Patience, Switch},
+    limiter::policy,
     telemetry::{self, Fields, Logger},
 };
 use std::{

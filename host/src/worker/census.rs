@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::trouble::Trouble;
-use crate::source::{ShardDescription, ShardState};
+use crate::event_source::{ShardDescription, ShardState};
 
 /// The shards that a stream has, and whether more can come.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::WorkerError;
-use crate::source::EpochMillis;
+use crate::event_source::EpochMillis;
 
 /// How far a shard is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

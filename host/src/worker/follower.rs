@@ -18,7 +18,7 @@ use super::{
     FUNCTION_NAME, Phase, SECOND_LOOK, Shared, WorkerError, epoch_millis, is_running, stopping,
 };
 use crate::batch::{Delivery, margin};
-use crate::source::{
+use crate::event_source::{
     BatchInHand, DiscardReason, Discarded, EpochMillis, Next, Settled, ShardSource, ShardState,
     StreamRecord, Verdict, pause_after,
 };

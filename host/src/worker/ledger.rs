@@ -14,7 +14,7 @@ use tracing::error;
 
 use super::checkpoint::{CheckpointFile, Checkpoints, Progress};
 use super::{WorkerError, WorkerOptions, WorkerReport};
-use crate::source::{DiscardReason, Discarded, EpochMillis, Settled};
+use crate::event_source::{DiscardReason, Discarded, EpochMillis, Settled};
 
 /// How long the end of a shard is remembered: longer than its records are kept, which is a day.
 const REMEMBRANCE: Duration = Duration::from_secs(2 * 86_400);
@@ -269,7 +269,7 @@ fn append_line(file: &mut File, line: &FailureLine) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::StreamRecord;
+    use crate::event_source::StreamRecord;
     use std::fs;
     use std::sync::Arc;
     use tempfile::TempDir;

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodbstreams::error::{ProvideErrorMetadata, SdkError};
 
 use super::wire::WireError;
-use crate::{apply::Kind, aws};
+use crate::{aws, store::Kind};
 
 /// How often in a row a call may be refused before the worker ends. One refusal can be a slip of the service.
 pub(super) const REFUSALS: u32 = 4;

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::value::to_raw_value;
 use serde_json::{Map, Value};
 
-use crate::source::{RecordError, StreamRecord};
+use crate::event_source::{RecordError, StreamRecord};
 
 /// Why a record of a stream has no form as a record of a Lambda event.
 #[derive(Debug, thiserror::Error)]

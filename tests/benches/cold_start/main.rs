@@ -14,7 +14,7 @@ use std::{
     process::{Child, Command, Stdio},
     time::{Duration, Instant, SystemTime},
 };
-use weir::local::{self, LocalDynamoDb};
+use weir_local::LocalDynamoDb;
 use weir_tests::{
     record::{self, Bucket, Generation},
     runtime_api::RuntimeApi,
@@ -262,10 +262,10 @@ impl Process {
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
             ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/aggregator"),
             ("AWS_LAMBDA_LOG_STREAM_NAME", "bench"),
-            ("AWS_REGION", local::REGION),
-            ("AWS_DEFAULT_REGION", local::REGION),
-            ("AWS_ACCESS_KEY_ID", local::ACCESS_KEY_ID),
-            ("AWS_SECRET_ACCESS_KEY", local::SECRET_ACCESS_KEY),
+            ("AWS_REGION", weir_local::REGION),
+            ("AWS_DEFAULT_REGION", weir_local::REGION),
+            ("AWS_ACCESS_KEY_ID", weir_local::ACCESS_KEY_ID),
+            ("AWS_SECRET_ACCESS_KEY", weir_local::SECRET_ACCESS_KEY),
             ("AWS_ENDPOINT_URL_DYNAMODB", endpoint),
             ("TABLE_NAME", table.name()),
             ("LANG", "en_US.UTF-8"),

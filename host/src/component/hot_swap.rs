@@ -7,7 +7,7 @@
 
 use super::{
     Logic, LogicError, Preparation, Runtime, artifact, check_digest,
-    origin::{self, Version},
+    source::{self, Version},
 };
 use crate::{
     contract::Level,
@@ -216,9 +216,9 @@ impl Switch {
         source: &Source,
         vet: impl FnOnce(&Logic) -> Result<(), String> + Send + 'static,
     ) {
-        let found = match origin::version(&source.supply.origin, &source.s3).await {
+        let found = match source::version(&source.supply.origin, &source.s3).await {
             Ok(version) if self.state().seen.as_ref() == Some(&version) => return,
-            Ok(_) => origin::fetch(&source.supply.origin, &source.s3).await,
+            Ok(_) => source::fetch(&source.supply.origin, &source.s3).await,
             Err(error) => Err(error),
         };
         let (bytes, version) = match found {
@@ -306,7 +306,7 @@ impl Drop for Looking {
 impl Source {
     async fn first(&self) -> Result<(Logic, Version), LogicError> {
         let Supply { origin, sha256, .. } = &self.supply;
-        let (bytes, version) = origin::fetch_first(origin, &self.s3).await?;
+        let (bytes, version) = source::fetch_first(origin, &self.s3).await?;
         check_digest(&origin.to_string(), &bytes, *sha256)?;
         Ok((self.prepare(origin, bytes).await?, version))
     }
@@ -324,7 +324,7 @@ impl Source {
             .with("exception", error.to_string());
         let message = "Component cannot be used - the packaged one takes its place";
         telemetry::line(Level::Error, Logger::Handler, message, &fields);
-        let (bytes, _) = origin::fetch(&packaged, &self.s3).await?;
+        let (bytes, _) = source::fetch(&packaged, &self.s3).await?;
         self.prepare(&packaged, bytes).await
     }
 

@@ -9,7 +9,6 @@ mod failure;
 mod item;
 mod kind;
 mod object;
-pub mod policy;
 mod transaction;
 
 pub use effort::Effort;

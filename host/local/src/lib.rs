@@ -32,7 +32,7 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
 use self::access::ExistingBuckets;
-use crate::aws;
+use weir::aws;
 
 /// The region that clients of the local servers sign for.
 pub const REGION: &str = "us-east-1";

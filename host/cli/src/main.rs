@@ -1,6 +1,8 @@
 //! The program `weir`: reads its arguments, and hands over to the library.
 
 mod cli;
+#[cfg(feature = "local")]
+mod demo;
 
 use anyhow::Context;
 use clap::Parser;
@@ -18,16 +20,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 use weir::{
-    apply::{Target, policy},
     aws,
     batch::{Counters, Delivery, Processor},
+    component::{Limits, Logic, Role, Runtime, Supply, Switch},
     contract::{Batch, Level},
     diff,
     intake::{self, Source},
     lambda,
-    logic::{Limits, Logic, Role, Runtime, Supply, Switch},
+    limiter::policy,
     replay,
     settings::{self, Arguments, Component, Metrics, Origin, Settings},
+    store::Target,
     telemetry, worker,
 };
 
@@ -72,8 +75,8 @@ fn explained(error: &anyhow::Error) -> String {
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     let is_usage = error.is::<weir::settings::BadSetting>()
         || matches!(error.downcast_ref(), Some(aws::AwsError::Setting(_)))
-        || error.is::<weir::source::RulesError>()
-        || error.is::<weir::source::FilterError>();
+        || error.is::<weir::event_source::RulesError>()
+        || error.is::<weir::limiter::filter::FilterError>();
     ExitCode::from(if is_usage { 2 } else { 1 })
 }
 
@@ -272,7 +275,7 @@ async fn run_diff(arguments: &Diff, out: &mut dyn Write) -> anyhow::Result<ExitC
 
 #[cfg(feature = "compiler")]
 fn run_compile(compile: &Compile, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    use weir::logic::artifact::{self, Target};
+    use weir::component::artifact::{self, Target};
     let target = compile
         .target
         .map(Into::into)
@@ -314,7 +317,7 @@ fn target(settings: &Settings, config: &aws_config::SdkConfig) -> Target {
 async fn assemble(
     settings: Settings,
     target: Target,
-) -> Result<Processor, weir::logic::LogicError> {
+) -> Result<Processor, weir::component::LogicError> {
     let Component {
         origin,
         packaged,
@@ -553,7 +556,7 @@ async fn run_demo(demo: Demo, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         settings.log_level
     };
     telemetry::start(level, settings.log_format, io::stderr());
-    let build = async |stage: weir::demo::Stage| {
+    let build = async |stage: demo::Stage| {
         stage.direct(&mut settings);
         let target = Target {
             dynamodb: stage.dynamodb,
@@ -565,11 +568,11 @@ async fn run_demo(demo: Demo, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         assemble(settings, target).await.map(Arc::new)
     };
     let report = if demo.json {
-        let report = weir::demo::run(&demo.options, build, &mut io::sink()).await?;
+        let report = demo::run(&demo.options, build, &mut io::sink()).await?;
         writeln!(out, "{}", serde_json::to_string(&report)?)?;
         report
     } else {
-        weir::demo::run(&demo.options, build, out).await?
+        demo::run(&demo.options, build, out).await?
     };
     Ok(ExitCode::from(u8::from(!report.is_right())))
 }
@@ -577,7 +580,7 @@ async fn run_demo(demo: Demo, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
 /// Serves until it is interrupted. What it prints is for a shell's `eval` or an `.env` file.
 #[cfg(feature = "local")]
 async fn run_local(local: &Local, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    use weir::local::{self, LocalDynamoDb, LocalS3};
+    use weir_local::{LocalDynamoDb, LocalS3};
     telemetry::start(Level::Warning, telemetry::Format::Text, io::stderr());
     let objects = tempfile::tempdir().context("cannot make a folder for objects")?;
     let (dynamodb, s3) = (
@@ -585,10 +588,10 @@ async fn run_local(local: &Local, out: &mut dyn Write) -> anyhow::Result<ExitCod
         LocalS3::start_on(local.s3_port.into(), objects.path()).await?,
     );
     let mut variables = vec![
-        ("AWS_REGION", local::REGION),
-        ("AWS_DEFAULT_REGION", local::REGION),
-        ("AWS_ACCESS_KEY_ID", local::ACCESS_KEY_ID),
-        ("AWS_SECRET_ACCESS_KEY", local::SECRET_ACCESS_KEY),
+        ("AWS_REGION", weir_local::REGION),
+        ("AWS_DEFAULT_REGION", weir_local::REGION),
+        ("AWS_ACCESS_KEY_ID", weir_local::ACCESS_KEY_ID),
+        ("AWS_SECRET_ACCESS_KEY", weir_local::SECRET_ACCESS_KEY),
         // For what clients ask of other services: a refusal at once, and nothing that leaves this machine.
         ("AWS_ENDPOINT_URL", dynamodb.endpoint()),
         ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.endpoint()),
@@ -596,7 +599,7 @@ async fn run_local(local: &Local, out: &mut dyn Write) -> anyhow::Result<ExitCod
         ("AWS_ENDPOINT_URL_S3", s3.endpoint()),
     ];
     if let Some(table) = &local.table {
-        local::create_table(&dynamodb.dynamodb_client(), table).await?;
+        weir_local::create_table(&dynamodb.dynamodb_client(), table).await?;
         variables.push(("TABLE_NAME", table));
     }
     if let Some(bucket) = &local.bucket {

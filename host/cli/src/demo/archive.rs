@@ -7,7 +7,7 @@ use aws_sdk_s3::Client;
 use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
-use crate::aws;
+use weir::aws;
 
 /// Where the archive's objects lie in the bucket.
 const PREFIX: &str = "audit/";

@@ -4,8 +4,8 @@
 
 use super::{Failure, Outcome, effort::Watch};
 use crate::{
+    component::hex,
     contract::{Compression, PutObject},
-    logic::hex,
 };
 use aws_sdk_s3::{
     Client,

@@ -16,8 +16,8 @@ use super::items::{
 };
 use super::tenants::{BucketId, Limit, LimitName};
 use super::traffic::{Amount, Operation};
-use crate::aws;
-use crate::local::{LocalDynamoDb, LocalError};
+use weir::aws;
+use weir_local::{LocalDynamoDb, LocalError};
 
 /// How often the expired records are looked for before the client gives up. A look that coincides with
 /// other writes may miss some.

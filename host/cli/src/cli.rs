@@ -7,10 +7,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::num::NonZeroU16;
 use std::{path::PathBuf, time::Duration};
 #[cfg(feature = "compiler")]
-use weir::logic::artifact::Target;
+use weir::component::artifact::Target;
 use weir::{
+    event_source::{BisectOnError, Rules},
+    limiter::filter::{Filter, FilterError},
     settings::Arguments,
-    source::{BisectOnError, Filter, FilterError, Rules},
     worker::{StartPosition, WorkerOptions},
 };
 
@@ -57,7 +58,7 @@ pub enum Command {
 #[command(mut_args(fixed))]
 pub struct Demo {
     #[command(flatten)]
-    pub options: weir::demo::DemoOptions,
+    pub options: crate::demo::DemoOptions,
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,

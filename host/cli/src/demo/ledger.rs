@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::items::{Item, text};
 use super::tenants::BucketId;
 use super::traffic::Operation;
-use crate::aws;
+use weir::aws;
 
 /// The counter of changes that every snapshot has beside those of its limits.
 const TOTAL_EVENTS: &str = "total_events";

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::items::{Item, MILLI, bucket_pk, stored_number, stored_shard_count, text};
 use super::ledger::{Ledger, UsageKey};
 use super::tenants::BucketId;
-use crate::aws;
+use weir::aws;
 
 /// The limit that counts the writes to each shard. No user's, so no ledger has it.
 const WRITE_LIMIT: &str = "wcu";

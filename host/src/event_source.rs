@@ -4,9 +4,9 @@
 //! Source of the rules: AWS Lambda developer guide, "Using AWS Lambda with Amazon DynamoDB" and "Configuring
 //! partial batch response". Where that is silent the doc comment here says what was chosen.
 
-mod filter;
 mod lineage;
 
+use crate::limiter::filter::{Filter, default_filters};
 use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -19,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-pub use filter::{DEFAULT_PATTERNS, Filter, FilterError, MAXIMUM_PATTERN_LENGTH, default_filters};
 pub use lineage::{LISTS_TO_BELIEVE, Lineage, ShardDescription, ShardState};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.

@@ -5,7 +5,7 @@
 //!
 //! ```no_run
 //! use std::{path::Path, time::Duration};
-//! use weir::{contract::{Batch, Settings}, logic::{Limits, Logic}};
+//! use weir::{contract::{Batch, Settings}, component::{Limits, Logic}};
 //!
 //! fn plan(event: Vec<u8>, settings: &Settings) -> Result<(), Box<dyn std::error::Error>> {
 //!     let limits = Limits { memory: 256 << 20, timeout: Duration::from_secs(5) };
@@ -20,20 +20,20 @@ pub mod artifact;
 mod description;
 mod engine;
 mod error;
-mod origin;
-mod probe;
+mod source;
+
+mod hot_swap;
 mod sandbox;
 #[cfg(feature = "compiler")]
 mod structure;
-mod switch;
 mod version;
 #[cfg(feature = "wasi")]
 mod wasi;
 
 pub use engine::Runtime;
 pub use error::LogicError;
-pub(crate) use probe::batch as probe_batch;
-pub use switch::{Exchanges, Role, Supply, Switch};
+
+pub use hot_swap::{Exchanges, Role, Supply, Switch};
 pub use version::CONTRACT;
 
 use crate::contract::{
@@ -115,7 +115,7 @@ impl Logic {
     /// # Errors
     /// [`LogicError`], when it cannot be read, is another one than asked for, or does not fit.
     pub fn load(path: &Path, sha256: Option<[u8; 32]>, limits: Limits) -> Result<Self, LogicError> {
-        let bytes = origin::read(path)?;
+        let bytes = source::read(path)?;
         let name = path.display().to_string();
         check_digest(&name, &bytes, sha256)?;
         let artifact = artifact::beside(path);
@@ -210,7 +210,7 @@ impl Logic {
         settings: &Settings,
         patience: impl Into<Patience>,
     ) -> Result<Plan, LogicError> {
-        self.plan(&probe::batch(), settings, patience)
+        self.plan(&crate::limiter::probe::batch(), settings, patience)
     }
 
     /// What an instance may use.

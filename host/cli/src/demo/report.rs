@@ -11,7 +11,7 @@ use super::client::Paths;
 use super::ledger::{Difference, UsageCheck, UsageKey, UsageRow, Window};
 use super::shards::{HotBucket, ShardCheck};
 use super::traffic::Operation;
-use crate::batch::Counters;
+use weir::batch::Counters;
 
 /// The most rows of a table that are printed.
 const MAXIMUM_ROWS: usize = 12;

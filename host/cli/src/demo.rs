@@ -31,12 +31,12 @@ use self::report::{DemoReport, TrafficFigures, WindowStart, WorkFigures};
 use self::shards::{ShardCheck, ShardsError, StoredShards};
 use self::tenants::BucketId;
 use self::traffic::{OPERATIONS_PER_SECOND, Operation, Traffic};
-use crate::batch::Processor;
-use crate::contract;
-use crate::local::{self, LocalDynamoDb, LocalError, LocalS3};
-use crate::settings::Settings;
-use crate::source::Rules;
-use crate::worker::{self, WorkerError, WorkerOptions};
+use weir::batch::Processor;
+use weir::contract;
+use weir::event_source::Rules;
+use weir::settings::Settings;
+use weir::worker::{self, WorkerError, WorkerOptions};
+use weir_local::{LocalDynamoDb, LocalError, LocalS3};
 
 /// The table that the demo creates.
 const TABLE: &str = "rate-limits";
@@ -171,7 +171,7 @@ where
         table: TABLE.to_owned(),
         bucket: BUCKET.to_owned(),
     };
-    let stream_arn = local::create_table(&stage.dynamodb, &stage.table).await?;
+    let stream_arn = weir_local::create_table(&stage.dynamodb, &stage.table).await?;
     s3.create_bucket(&stage.bucket).await?;
     let processor = processor_for(stage.clone())
         .await
@@ -202,7 +202,7 @@ where
         worker::run(
             &streams,
             &stream_arn,
-            local::REGION,
+            weir_local::REGION,
             Arc::clone(&processor),
             &worker_options,
             shutdown,
