@@ -18,6 +18,8 @@ pub struct Settings {
     pub archive: bool,
     /// Up to where a bucket with both a capacity and a burst is filled.
     pub ceiling: RefillCeiling,
+    /// The rules of sharded buckets that carry nothing newer.
+    pub generation: Generation,
     /// No bucket is split into more shards than this.
     pub max_shard_count: u32,
     /// Lines below this level are not built.
@@ -53,6 +55,15 @@ pub enum RefillCeiling {
     Burst,
 }
 
+/// Whose rules a sharded bucket follows that carries nothing newer: the attributes that its clients write do not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generation {
+    /// Those of clients up to 0.13.
+    C,
+    /// Those of clients from 0.14, as of 0.17.0.
+    D,
+}
+
 impl Settings {
     /// Reads the contract's settings.
     ///
@@ -82,6 +93,8 @@ impl Settings {
                 contract::Ceiling::Capacity => RefillCeiling::Capacity,
                 contract::Ceiling::Burst => RefillCeiling::Burst,
             },
+            // This contract has no option for it; its recordings are those of generation C.
+            generation: Generation::C,
             max_shard_count: settings.max_shard_count,
             level: settings.level,
             corrections: read_corrections(settings.corrections),
