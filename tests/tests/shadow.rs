@@ -5,6 +5,7 @@ use weir::{
     batch::{Outcome, Processor, SHADOW_SHARE},
     component::{Limits, Logic},
     contract::Level,
+    location::Location,
 };
 use weir_tests::{
     built, log,
@@ -29,7 +30,7 @@ fn host(stage: &Stage, shadow: Logic) -> Processor {
 async fn process(processor: &Processor, records: &[Record]) -> Outcome {
     let delivery = delivery_within("delivery", Duration::from_secs(60));
     let event = record::event(records);
-    let outcome = processor.process(&event, &delivery).await.unwrap();
+    let outcome = processor.process(event, &delivery).await.unwrap();
     assert!(failures(&outcome).is_empty(), "{outcome:?}");
     outcome
 }
@@ -114,4 +115,24 @@ async fn a_shadow_that_never_ends_is_stopped_and_the_batch_goes_on() {
     }
     assert_eq!(stage.usage().await, sums([("ann", 10)]));
     assert_eq!(SHADOW_SHARE, 10, "the documents say a tenth");
+}
+
+#[tokio::test]
+async fn a_shadow_that_lacks_what_is_named_is_left_out_by_name_and_batches_go_on() {
+    let stage = Stage::start().await;
+    let mut settings = stage::settings();
+    settings.logic.windows = vec!["hourly".into(), "weekly".into()];
+    settings.component.location = Location::File(built::component("weir_weekly"));
+    settings.component.shadow = Some(Location::File(built::component("weir_logic")));
+    let opened = Processor::open_at(stage.target(), settings);
+    let (opened, lines) = log::captured(Level::Info, opened).await;
+    let processor = opened.expect("the component has all that is named");
+    let left_out = lines_of(&lines, "Shadow cannot be used - batches go on without it");
+    let [line] = left_out[..] else {
+        panic!("not once: {lines:?}")
+    };
+    let reason = "it has no window `weekly`, which SNAPSHOT_WINDOWS (--snapshot-windows) names";
+    assert!(line.text("exception").contains(reason), "{line}");
+    let outcome = process(&processor, &[consumption(1, "ann", 1)]).await;
+    assert_eq!(outcome.counters.shadow_batches, 0);
 }

@@ -298,7 +298,6 @@ fn bump(
     let key = bucket.stored_key();
     let message = "Proactive shard skipped - concurrent bump";
     Write {
-        id: write::id(Purpose::ShardBump, &key, ""),
         purpose: Purpose::ShardBump,
         operation: write::update(
             key,
@@ -307,20 +306,14 @@ fn bump(
         ),
         records: bucket.records.clone(),
         updates: 1,
+        windows: Vec::new(),
         on_conflict: OnConflict::Skip,
         when_applied,
         when_conflicted: draft
             .line(Level::Debug, Scope::Processor, message)
             .bucket(&bucket.key)
             .entries(),
-        when_failed: draft
-            .error_line(
-                Level::Warning,
-                Scope::Processor,
-                "Error in proactive sharding",
-            )
-            .bucket(&bucket.key)
-            .entries(),
+        position: draft.position(),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     schema::key::Form,
     write,
 };
+use alloc::vec::Vec;
 use decision::{Decision, Reason, Refill};
 use update::{Unfit, Update};
 
@@ -30,6 +31,8 @@ pub fn plan(
     input: &Input<'_>,
     draft: &mut Draft,
 ) {
+    let is_degraded = |bucket: &&Bucket<'_>| bucket.knowledge() != Knowledge::Full;
+    draft.count_degraded(buckets.iter().filter(is_degraded).count());
     for bucket in buckets {
         degrade(bucket, draft);
     }
@@ -144,18 +147,15 @@ fn write_of(
         refilled = refilled.texts("windows_rolled", names(true));
     }
     Write {
-        id: write::id(Purpose::Refill, &key, ""),
         purpose: Purpose::Refill,
-        when_applied: refilled.entries(),
-        when_conflicted: debug("Refill skipped - concurrent rf update", bucket, draft).entries(),
-        when_failed: draft
-            .error_line(Level::Warning, Scope::Processor, "Error refilling bucket")
-            .bucket(&bucket.key)
-            .entries(),
         operation: write::update(key, update.assignments, update.conditions),
         records: bucket.records.clone(),
         updates: 1,
+        windows: Vec::new(),
         on_conflict: OnConflict::Skip,
+        when_applied: refilled.entries(),
+        when_conflicted: debug("Refill skipped - concurrent rf update", bucket, draft).entries(),
+        position: draft.position(),
     }
 }
 

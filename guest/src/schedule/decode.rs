@@ -4,8 +4,8 @@
 //! a cron line, `s c a p` what the entry does to the parameters.
 
 use super::{
-    Effect, Resets, Schedule,
     cron::Cron,
+    evaluate::{Effect, Resets, Schedule},
     field::Refusal,
     undecodable::{Kind, Modifier, Undecodable},
 };
