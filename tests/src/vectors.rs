@@ -48,9 +48,9 @@ pub struct Batch {
     pub s3_objects: Vec<Object>,
     /// The log.
     pub logs: Vec<Line>,
-    /// Why its record goes to quarantine, if it does. The aggregator before had none.
+    /// Which of its records goes to quarantine, and why, if one does. The aggregator before had none.
     #[serde(skip)]
-    pub quarantined: Option<&'static str>,
+    pub quarantined: Option<(usize, &'static str)>,
 }
 
 impl Batch {

@@ -13,7 +13,7 @@ use weir_tests::{
     corrections,
     differences::{self, DIFFERENCES},
     log::{self, Line},
-    plan,
+    options, plan,
     record::{self, Generation},
     runner::{self, RUNNERS},
     server::{Server, Stored},
@@ -54,7 +54,7 @@ async fn problems_of(server: &Server, generation: &str, expected: &Batch) -> Vec
     let mut settings = aggregator::settings(corrections::none());
     settings.logic.windows.clone_from(&expected.windows);
     settings.logic.snapshot_ttl_days = expected.ttl_days;
-    for option in options(generation) {
+    for option in options_of(generation) {
         settings.logic.set_option(option);
     }
     let mut aggregator = Aggregator::start(server, settings).await;
@@ -130,7 +130,7 @@ fn quarantine_problems(found: &BTreeMap<String, Stored>, expected: &Batch) -> Op
     let expected: Vec<Value> = expected
         .quarantined
         .iter()
-        .map(|reason| json!({ "reason": reason, "record": event["Records"][0] }))
+        .map(|(record, reason)| json!({ "reason": reason, "record": event["Records"][record] }))
         .collect();
     (kept != expected).then(|| format!("the quarantine has {kept:?}, should have {expected:?}"))
 }
@@ -176,7 +176,7 @@ fn is_elsewhere(generation: &str, batch: &Batch) -> bool {
 }
 
 /// The options by which a generation's recordings hold. What was recorded of A to C are aggregators up to 0.13.
-fn options(generation: &str) -> [OptionSetting; 2] {
+fn options_of(generation: &str) -> [OptionSetting; 2] {
     let ceiling = match generation {
         "b1" => "burst",
         _ => "capacity",
@@ -185,11 +185,10 @@ fn options(generation: &str) -> [OptionSetting; 2] {
         "d" => "d",
         _ => "c",
     };
-    [(CEILING, ceiling), ("generation", rules)].map(|(name, value)| OptionSetting {
-        name: name.into(),
-        value: value.into(),
-        variable: None,
-    })
+    [
+        options::option(CEILING, ceiling),
+        options::generation(rules),
+    ]
 }
 
 #[test]
@@ -227,7 +226,7 @@ fn every_recorded_refill_is_decided_as_recorded() {
             let form = generation(&vectors.generation);
             for runner in RUNNERS {
                 let mut settings = aggregator::settings(corrections::none()).logic;
-                for option in options(&vectors.generation) {
+                for option in options_of(&vectors.generation) {
                     settings.set_option(option);
                 }
                 let batch = runner::batch(depleted(form, refill), refill.now);
@@ -256,7 +255,7 @@ fn every_recorded_decision_about_a_bucket_is_made_as_recorded() {
     let mut problems = Vec::new();
     for vectors in vectors::all() {
         let mut settings = aggregator::settings(corrections::none()).logic;
-        for option in options(&vectors.generation) {
+        for option in options_of(&vectors.generation) {
             settings.set_option(option);
         }
         for decision in &vectors.decisions {

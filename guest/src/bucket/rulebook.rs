@@ -15,6 +15,8 @@ pub struct Rulebook {
     pub trims: bool,
     /// What a refill relies on is tested in the write: `vu` as it was, and tokens not above what they were.
     pub pins: bool,
+    /// Each refill moves `rf`, so that it is never made twice, even where `rf` is ahead of the clock.
+    pub claims: bool,
     /// Every shard has all of the tokens that writes take.
     pub has_whole_writes: bool,
     /// Which limits a refill takes along that could have waited.
@@ -64,6 +66,7 @@ impl Rulebook {
         Self {
             trims: is_d,
             pins: is_d,
+            claims: is_d && fills_all,
             has_whole_writes: is_d || fills_all,
             credit: match (fills_all, is_d) {
                 (true, _) => Credit::All,

@@ -89,6 +89,9 @@ fn refill(bucket: &Bucket<'_>, write_tokens: WriteTokens, input: &Input<'_>, dra
             let write = write_of(bucket, &refill, update, draft);
             draft.write(write);
         }
+        Err(Unfit::Ahead) => {
+            debug("Refill skipped - rf is ahead of the clock", bucket, draft).log();
+        }
         Err(Unfit::OutOfRange) => {
             warning("Refill skipped - number out of range", bucket, draft).log();
         }

@@ -16,6 +16,9 @@ const MAX_CHANGES: usize = 400;
 /// Most bytes of names and values that it sets.
 const MAX_BYTES: usize = 32 * 1024;
 
+/// Milliseconds of a minute.
+const MINUTE: i128 = 60_000;
+
 /// A change of an item.
 pub struct Update {
     /// What is changed.
@@ -31,6 +34,8 @@ pub enum Unfit {
     OutOfRange,
     /// It changes more than an update can.
     TooLarge,
+    /// `rf` is ahead of the clock and cannot be moved without hiding a reset.
+    Ahead,
 }
 
 impl From<Overflow> for Unfit {
@@ -67,7 +72,22 @@ impl Update {
     }
 }
 
-/// `rf` never moves back, and never before a window that is shown: clients compare the two.
+/// When the bucket is refilled: `rf` never moves back, and never before a window that is shown, because clients compare
+/// the two. What does not move it could be made twice, so that it is moved by the least there is. Resets come with the
+/// minute, and none may be passed.
+fn refilled(bucket: &Bucket<'_>, now: EpochMs) -> Result<EpochMs, Unfit> {
+    let starts = bucket.windows().filter_map(|(_, window)| window.start);
+    let refilled = starts.chain([now, bucket.last_refill]).max().unwrap_or(now);
+    if !bucket.rules.claims || refilled != bucket.last_refill {
+        return Ok(refilled);
+    }
+    let next = refilled.0.saturating_add(1);
+    if next.rem_euclid(MINUTE) == 0 {
+        return Err(Unfit::Ahead);
+    }
+    Ok(EpochMs(next))
+}
+
 fn assignments(
     bucket: &Bucket<'_>,
     refill: &Refill<'_, '_>,
@@ -75,8 +95,7 @@ fn assignments(
     now: EpochMs,
     valid_until: Option<EpochMs>,
 ) -> Result<Vec<Assignment>, Unfit> {
-    let starts = bucket.windows().filter_map(|(_, window)| window.start);
-    let refilled = starts.chain([now, bucket.last_refill]).max().unwrap_or(now);
+    let refilled = refilled(bucket, now)?;
     let mut assignments = Vec::new();
     assignments.push(write::set(LAST_REFILL, number(refilled.0)?));
     let mut applied: Vec<(&str, EpochMs)> = bucket

@@ -20,7 +20,7 @@ pub(super) fn check(write: &UpdateItem, context: &Context<'_>) -> Checked {
     update::check(write)?;
     Bucket::of(&write.key).ok_or("it is not a bucket")?;
     let Locked { before, pins } = locked(write)?;
-    let latest = i128::from(context.now.saturating_add(AHEAD)).max(before);
+    let latest = i128::from(context.now.saturating_add(AHEAD)).max(before.saturating_add(1));
     let refilled = write.assignments.iter().find_map(|assignment| {
         let is_it = assignment.attribute == LAST_REFILL;
         is_it.then(|| set(&assignment.change)).flatten()
