@@ -1109,7 +1109,16 @@ fn a_bump_doubles_exactly_and_stays_below_the_maximum() {
     assert_eq!(check(&bump("16", "32")), Ok(()));
     // Clients know 32 shards and no more.
     assert_eq!(check(&bump("17", "32")), Ok(()));
-    for (before, after) in [("15", "32"), ("32", "32"), ("33", "32"), ("1", "3"), ("1", "1"), ("0", "0"), ("-1", "-2"), ("x", "2")] {
+    for (before, after) in [
+        ("15", "32"),
+        ("32", "32"),
+        ("33", "32"),
+        ("1", "3"),
+        ("1", "1"),
+        ("0", "0"),
+        ("-1", "-2"),
+        ("x", "2"),
+    ] {
         let breach = check(&bump(before, after)).unwrap_err();
         assert!(
             breach.problem.contains("twice"),
