@@ -18,6 +18,7 @@ use weir::{
 use weir_tests::{
     aggregator, bad_event, built, corrections,
     misbehaving::{self, Misdeed},
+    options,
     record::{self, Generation, NOW, Record},
     runner,
     stage::{Stage, consumption, delivery},
@@ -1445,9 +1446,10 @@ fn a_refusal_repeats_no_more_of_a_component_than_a_person_reads() {
 fn every_settings() -> Vec<LogicSettings> {
     let mut all = Vec::new();
     for corrections in [corrections::none(), corrections::all()] {
-        for level in [Level::Debug, Level::Info] {
+        for (level, rules) in [(Level::Debug, "d"), (Level::Info, "d"), (Level::Info, "c")] {
             let mut settings = aggregator::settings(corrections.clone()).logic;
             settings.windows = vec!["hourly".into(), "daily".into(), "monthly".into()];
+            settings.set_option(options::generation(rules));
             settings.level = level;
             all.push(settings);
         }
