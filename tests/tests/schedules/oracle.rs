@@ -77,7 +77,7 @@ impl fmt::Display for Term {
 }
 
 impl fmt::Display for Entry {
-    /// As it is stored: a field that is a star is left out.
+    /// As it is stored: a field that is a star is left out, but for the first, so that there is a text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fields = [
             &self.minute,
@@ -87,7 +87,7 @@ impl fmt::Display for Entry {
             &self.weekday,
         ];
         for (tag, terms) in ['m', 'h', 'D', 'M', 'w'].iter().zip(fields) {
-            if !matches!(terms[..], [Term::Star]) {
+            if *tag == 'm' || !matches!(terms[..], [Term::Star]) {
                 let terms: Vec<String> = terms.iter().map(Term::to_string).collect();
                 write!(f, "{tag}{}", terms.join(","))?;
             }
