@@ -160,6 +160,7 @@ test: $(COMPONENTS) $(FROM_NPM) $(MINISTACK) $(HOST_PYTHON)/installed $(RUNTIME_
 
 bench: $(COMPONENT) ## Measure planning, natively and in the component, and exchanging components
 	$(CARGO) bench -p weir-tests --bench plan
+	$(CARGO) bench -p weir-tests --bench schedule
 	$(CARGO) bench -p weir-tests --bench swap
 
 # Other hosts of components, to run the component in: Node.js by way of jco, and Python's wasmtime.

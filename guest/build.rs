@@ -56,23 +56,16 @@ fn table(zone: &tzif::TimeZone) -> Result<String, Box<dyn Error>> {
     let ruled = changes(rule.to_offset(start).seconds(), |at| {
         rule.next_transition(at)
     })?;
-    let told = listed
-        .iter()
-        .rev()
-        .zip(ruled.iter().rev())
-        .take_while(|(a, b)| a == b)
-        .count();
-    // The rule must hold at once after the last change that is kept, not only from the next one on.
-    let mut kept = listed.len() - told;
-    while !holds(
-        rule,
-        listed[..kept].last().copied().unwrap_or((START, before)),
-    )? {
-        kept += 1;
-        if kept > listed.len() {
-            return Err("the rule never holds".into());
-        }
-    }
+    // The fewest after which the rule tells the rest, and nothing else.
+    let kept = (0..=listed.len())
+        .find(|kept| {
+            let (first, told) = listed.split_at(*kept);
+            let (from, offset) = first.last().copied().unwrap_or((START, before));
+            let later = ruled.iter().filter(|(second, _)| *second > from);
+            let holds = |at| rule.to_offset(at).seconds() == offset;
+            Timestamp::from_second(from).is_ok_and(holds) && later.eq(told)
+        })
+        .ok_or("a rule that never holds")?;
     let (mut seconds, mut offsets) = (String::new(), format!("{}", minutes(before.into())?));
     for (second, offset) in &listed[..kept] {
         write!(seconds, "{}, ", minutes(*second)?)?;
@@ -100,10 +93,6 @@ fn changes(
         }
     }
     Ok(changes)
-}
-
-fn holds(rule: &posix::TimeZone, (second, offset): Change) -> Result<bool, Box<dyn Error>> {
-    Ok(rule.to_offset(Timestamp::from_second(second)?).seconds() == offset)
 }
 
 /// A constant of the type `Rule`.

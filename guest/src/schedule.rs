@@ -20,7 +20,7 @@ mod undecodable;
 pub use cron::Cron;
 pub use decode::{Decoded, Decoder, decode, decode_resets};
 pub use evaluate::{Effect, Parameters, Resets, Schedule, boundary};
-pub use field::Field;
+pub use field::CronField;
 pub use undecodable::{Kind, Modifier, Undecodable};
 
 pub use crate::decimal::{EpochMs, MilliTokens};

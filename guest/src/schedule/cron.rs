@@ -3,7 +3,7 @@
 use super::{
     bit_set::BitSet,
     calendar::{DAY, HOUR, Local, Month},
-    field::{Field, Refusal},
+    field::{CronField, Refusal},
 };
 
 /// A pattern of minutes of local time, as cron has it. No set is empty.
@@ -61,14 +61,16 @@ impl Granularity {
 
 impl Cron {
     /// Reads the five fields of a line: minute, hour, day of month, month, day of week.
-    pub fn parse([minute, hour, day, month, weekday]: [&str; 5]) -> Result<Self, (Field, Refusal)> {
-        let parse = |field: Field, text| field.parse(text).map_err(|refusal| (field, refusal));
+    pub fn parse(
+        [minute, hour, day, month, weekday]: [&str; 5],
+    ) -> Result<Self, (CronField, Refusal)> {
+        let parse = |field: CronField, text| field.parse(text).map_err(|refusal| (field, refusal));
         let cron = Self {
-            minute: parse(Field::Minute, minute)?,
-            hour: parse(Field::Hour, hour)?,
-            day: parse(Field::DayOfMonth, day)?,
-            month: parse(Field::Month, month)?,
-            weekday: parse(Field::DayOfWeek, weekday)?,
+            minute: parse(CronField::Minute, minute)?,
+            hour: parse(CronField::Hour, hour)?,
+            day: parse(CronField::DayOfMonth, day)?,
+            month: parse(CronField::Month, month)?,
+            weekday: parse(CronField::DayOfWeek, weekday)?,
             // The text decides, not what it means: `1-31` is no star.
             days: if day.starts_with('*') || weekday.starts_with('*') {
                 Days::Both
@@ -79,7 +81,7 @@ impl Cron {
         if cron.can_match() {
             Ok(cron)
         } else {
-            Err((Field::DayOfMonth, Refusal::Bad))
+            Err((CronField::DayOfMonth, Refusal::Bad))
         }
     }
 
@@ -110,12 +112,12 @@ impl Cron {
 
     /// Whether it matches all minutes of each hour it matches.
     pub fn fills_hours(&self) -> bool {
-        self.minute == Field::Minute.all()
+        self.minute == CronField::Minute.all()
     }
 
     /// Whether it matches all minutes of each day it matches.
     pub fn fills_days(&self) -> bool {
-        self.fills_hours() && self.hour == Field::Hour.all()
+        self.fills_hours() && self.hour == CronField::Hour.all()
     }
 
     /// The finest unit that it restricts.
@@ -132,9 +134,9 @@ impl Cron {
     /// Days that a search for its edges spans: its cycle, at least what its granularity spans. Cycles of a week and
     /// less are within every span.
     pub fn cycle_days(&self) -> i64 {
-        let cycle = if self.month != Field::Month.all() {
+        let cycle = if self.month != CronField::Month.all() {
             366
-        } else if self.day != Field::DayOfMonth.all() {
+        } else if self.day != CronField::DayOfMonth.all() {
             31
         } else {
             0
@@ -157,7 +159,7 @@ mod tests {
     use super::*;
     use chrono::NaiveDate;
 
-    fn cron(line: &str) -> Result<Cron, (Field, Refusal)> {
+    fn cron(line: &str) -> Result<Cron, (CronField, Refusal)> {
         let mut fields = line.split(' ');
         Cron::parse([(); 5].map(|()| fields.next().unwrap()))
     }
@@ -188,7 +190,7 @@ mod tests {
 
     #[test]
     fn dates_that_no_year_has_are_refused() {
-        let refused = Err((Field::DayOfMonth, Refusal::Bad));
+        let refused = Err((CronField::DayOfMonth, Refusal::Bad));
         for line in ["* * 30 2 *", "* * 31 2,4 *", "* * 30,31 2 */2"] {
             assert_eq!(cron(line), refused, "{line}");
         }

@@ -4,7 +4,7 @@ use super::bit_set::BitSet;
 
 /// A field of a cron line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Field {
+pub enum CronField {
     /// 0 to 59.
     Minute,
     /// 0 to 23.
@@ -31,7 +31,7 @@ const MONTHS: [&str; 12] = [
 ];
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
-impl Field {
+impl CronField {
     /// Its name in messages.
     pub fn name(self) -> &'static str {
         match self {
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use alloc::vec::Vec;
 
-    fn numbers(field: Field, text: &str) -> Vec<u32> {
+    fn numbers(field: CronField, text: &str) -> Vec<u32> {
         let set = field
             .parse(text)
             .unwrap_or_else(|refusal| panic!("{text}: {refusal:?}"));
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn every_form_gives_its_numbers() {
-        use Field::*;
+        use CronField::*;
         for (field, text, expected) in [
             (Minute, "*/15", &[0, 15, 30, 45][..]),
             (Minute, "*/7", &[0, 7, 14, 21, 28, 35, 42, 49, 56]),
@@ -204,21 +204,21 @@ mod tests {
             "", "60", "*-5", "1-5-7", "1/2/3", "9-8", ",9", "9,", "1,,2", "9/0", "9/", "/9", "-9",
             "9-", "1--5", "+9", "1_0", "٣", "**", "1-*", "?", "L", "JAN", " 9",
         ] {
-            assert_eq!(Field::Minute.parse(text), Err(Refusal::Bad), "{text}");
+            assert_eq!(CronField::Minute.parse(text), Err(Refusal::Bad), "{text}");
         }
         for (field, text) in [
-            (Field::Hour, "24"),
-            (Field::DayOfMonth, "0"),
-            (Field::DayOfMonth, "32"),
-            (Field::DayOfMonth, "5W"),
-            (Field::DayOfMonth, "1-L"),
-            (Field::Month, "0"),
-            (Field::Month, "13"),
-            (Field::Month, "SUN"),
-            (Field::Month, "*/FEB"),
-            (Field::DayOfWeek, "8"),
-            (Field::DayOfWeek, "5-SUN"),
-            (Field::DayOfWeek, "L"),
+            (CronField::Hour, "24"),
+            (CronField::DayOfMonth, "0"),
+            (CronField::DayOfMonth, "32"),
+            (CronField::DayOfMonth, "5W"),
+            (CronField::DayOfMonth, "1-L"),
+            (CronField::Month, "0"),
+            (CronField::Month, "13"),
+            (CronField::Month, "SUN"),
+            (CronField::Month, "*/FEB"),
+            (CronField::DayOfWeek, "8"),
+            (CronField::DayOfWeek, "5-SUN"),
+            (CronField::DayOfWeek, "L"),
         ] {
             assert_eq!(field.parse(text), Err(Refusal::Bad), "{text}");
         }
@@ -228,14 +228,14 @@ mod tests {
     fn extensions_of_cron_are_refused_as_such() {
         for text in ["L", "l", "LW", "5,L", "L/2"] {
             assert_eq!(
-                Field::DayOfMonth.parse(text),
+                CronField::DayOfMonth.parse(text),
                 Err(Refusal::Extended),
                 "{text}"
             );
         }
         for text in ["5L", "5#2", "FRI#2", "1,5L"] {
             assert_eq!(
-                Field::DayOfWeek.parse(text),
+                CronField::DayOfWeek.parse(text),
                 Err(Refusal::Extended),
                 "{text}"
             );

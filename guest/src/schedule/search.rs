@@ -8,7 +8,7 @@ use super::{
     bit_set::{BitSet, Direction},
     calendar::{Local, Time},
     cron::Cron,
-    field::Field,
+    field::CronField,
 };
 use crate::zone::Zone;
 
@@ -106,7 +106,7 @@ impl Cron {
 
     /// A search through the rest of a day that matches.
     fn find_in_day(&self, sought: Sought, direction: Direction, from: Time) -> Option<Time> {
-        let (all_hours, all_minutes) = (Field::Hour.all(), Field::Minute.all());
+        let (all_hours, all_minutes) = (CronField::Hour.all(), CronField::Minute.all());
         let candidates = match sought {
             Sought::Match => self.hour,
             Sought::Gap if self.fills_hours() => all_hours.without(self.hour),

@@ -460,20 +460,20 @@ fn what_is_no_schedule_says_why() {
             "1h25s5",
             BadField {
                 line: "* 25 * * *".into(),
-                field: Field::Hour,
+                field: CronField::Hour,
             },
         ),
         (
             "1D30M2s5",
             BadField {
                 line: "* * 30 2 *".into(),
-                field: Field::DayOfMonth,
+                field: CronField::DayOfMonth,
             },
         ),
         (
             "1w5#2s5",
             ExtendedToken {
-                field: Field::DayOfWeek,
+                field: CronField::DayOfWeek,
             },
         ),
     ] {

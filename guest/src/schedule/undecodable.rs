@@ -1,6 +1,6 @@
 //! Why a stored schedule cannot be read.
 
-use super::field::Field;
+use super::field::CronField;
 use alloc::{string::String, vec::Vec};
 use core::fmt;
 
@@ -124,12 +124,12 @@ pub enum Undecodable {
         /// The values in the order of a cron line.
         line: String,
         /// Which field.
-        field: Field,
+        field: CronField,
     },
     /// A field uses an extension of cron's grammar.
     ExtendedToken {
         /// Which field.
-        field: Field,
+        field: CronField,
     },
     /// Its time zone is none of the database's.
     UnknownZone {
