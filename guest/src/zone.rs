@@ -175,7 +175,7 @@ impl Yearly {
 
 /// Written by the build script.
 mod table {
-    use super::{Rule, Summer, Table, Weekday, Yearly};
+    use crate::zone::{Rule, Summer, Table, Weekday, Yearly};
     include!(concat!(env!("OUT_DIR"), "/zones.rs"));
 }
 

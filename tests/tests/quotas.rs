@@ -226,11 +226,11 @@ impl World {
             }
         });
         let period = self.period();
-        let spent = self.spent.entry(period).or_default();
-        *spent += tokens;
+        let spent = self.spent.get(&period).copied().unwrap_or(0) + tokens;
+        self.spent.insert(period, spent);
         let granted = QUOTA / self.shards + self.sold.get(&period).copied().unwrap_or(0);
         assert!(
-            *spent <= granted,
+            spent <= granted,
             "{spent} of {granted} in a period: {:?}",
             self.item()
         );
@@ -253,7 +253,7 @@ impl World {
         let kind = self.kind;
         self.table.change(&shard(0), 1, |item| {
             let refilled = number(item, "rf");
-            let mut grant = |item: &mut Item, tokens| {
+            let grant = |item: &mut Item, tokens| {
                 set(item, "b_day_tk", tokens);
                 set(item, "b_day_gc", shards);
                 item.remove("b_day_tu");
