@@ -19,7 +19,8 @@ use std::{
 };
 use table::{Key, Outcome, STATE, Table, Written, number};
 use weir_logic::{
-    AttributeValue, Batch, Level, OnConflict, Operation, Plan, Purpose, Settings, StoredItem, Write,
+    AttributeValue, Batch, Level, OnConflict, Operation, OptionValue, Plan, Purpose, Settings,
+    StoredItem, Write,
 };
 
 /// A batch closes when its first record has been waiting so long, in milliseconds.
@@ -45,12 +46,21 @@ pub fn shard(number: u32) -> Key {
 
 /// Settings with these corrections, the default maximum of 32 shards, and hourly windows.
 pub fn settings(corrections: &[String]) -> Settings {
+    settings_of(corrections, "d")
+}
+
+/// The same, by the rules of clients up to 0.13 (`c`) or later ones (`d`).
+pub fn settings_of(corrections: &[String], generation: &str) -> Settings {
+    let generation = OptionValue {
+        name: "generation".into(),
+        value: generation.into(),
+    };
     Settings {
         windows: vec!["hourly".into()],
         snapshot_ttl_days: 90,
         archive: false,
         corrections: corrections.to_vec(),
-        options: Vec::new(),
+        options: vec![generation],
         level: Level::Info,
     }
 }
@@ -166,6 +176,8 @@ pub struct Scenario {
     pub slow_path_every: Option<u64>,
     /// The corrections in force.
     pub corrections: Vec<String>,
+    /// By whose rules.
+    pub generation: &'static str,
 }
 
 impl Scenario {
@@ -178,6 +190,7 @@ impl Scenario {
             batch_size: 10_000,
             slow_path_every: None,
             corrections: corrections::all(),
+            generation: "d",
         }
     }
 
@@ -288,7 +301,7 @@ pub fn run(scenario: &Scenario) -> Course {
     table.put(&bucket.item());
     let mut clients = Clients::new(scenario);
     let mut source = EventSource::new(scenario.batch_size);
-    let settings = settings(&scenario.corrections);
+    let settings = settings_of(&scenario.corrections, scenario.generation);
     for tick in 1..=scenario.seconds * 1_000 / scenario.tick {
         let elapsed = tick * scenario.tick;
         table.set_clock(NOW + elapsed);

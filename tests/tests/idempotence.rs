@@ -169,7 +169,9 @@ async fn shards_of_a_bucket_are_protected_each_by_itself() {
     let server = Server::start().await;
     let aggregator = started(&server).await;
     let records = |shard, first: u32| -> Vec<Record> {
-        let mut bucket = plentiful(bucket(C).shard(shard).shard_count(2));
+        let mut bucket = bucket(C).shard(shard).shard_count(2).limit("tpm", |limit| {
+            limit.capacity(1_000_000_000).tokens(500_000_000)
+        });
         (first..first + 2)
             .map(|place| bucket.consume("tpm", 1_000).numbered(place))
             .collect()
