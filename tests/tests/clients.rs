@@ -135,10 +135,6 @@ async fn buckets_of_version_0_17_0_are_refilled_by_their_own_rules() {
         ("session-quota", 20_000),
     ] {
         let (before, after) = (bucket(&before, entity), bucket(&after, entity));
-        let number = |item: &Map<String, Value>, name: &str| -> i64 {
-            let number = item[name]["N"].as_str().expect("a number");
-            number.parse().expect("an integer")
-        };
         let time = i64::try_from(now).expect("it is not so late");
         let gained = (time - number(&before, "rf")) * rate / 60_000;
         let refilled = rate.min(number(&before, "b_rpm_tk") + gained);
@@ -152,11 +148,47 @@ async fn buckets_of_version_0_17_0_are_refilled_by_their_own_rules() {
     }
     // Of an entity that was created a bucket knows which of its lives it belongs to; shards of it are the client's.
     assert_eq!(shards(&after, "busy").len(), 1);
-    // Buckets of that version that have nothing new are handled like any other.
+    // Buckets of that version that have nothing new are handled like those of the versions before; only what a shard has
+    // above its share is taken off.
     for entity in ["drinker", "lively"] {
-        assert_ne!(buckets(&after, entity), buckets(&before, entity));
-        assert_eq!(buckets(&after, entity), buckets(&by_known_rules, entity));
+        let found = buckets(&after, entity);
+        assert_ne!(found, buckets(&before, entity));
+        let expected = buckets(&by_known_rules, entity);
+        assert_eq!(shares(found.clone()), shares(expected), "{entity}");
+        assert_eq!(shares(found.clone()), without_time(found), "{entity}");
     }
+}
+
+/// Buckets in which no limit has more than its share, without the time of their last refill.
+fn shares(mut buckets: Items) -> Items {
+    for bucket in buckets.values_mut() {
+        let count = number(bucket, "shard_count");
+        let limits: Vec<_> = bucket
+            .keys()
+            .filter_map(|name| name.strip_prefix("b_")?.strip_suffix("_tk"))
+            .filter(|limit| *limit != "wcu")
+            .map(str::to_owned)
+            .collect();
+        for limit in limits {
+            let (tokens, capacity) = (format!("b_{limit}_tk"), format!("b_{limit}_cp"));
+            let share = number(bucket, &capacity) / count;
+            let left = number(bucket, &tokens).min(share);
+            bucket.insert(tokens, json!({ "N": left.to_string() }));
+        }
+    }
+    without_time(buckets)
+}
+
+fn without_time(mut buckets: Items) -> Items {
+    for bucket in buckets.values_mut() {
+        bucket.remove("rf");
+    }
+    buckets
+}
+
+fn number(item: &Map<String, Value>, name: &str) -> i64 {
+    let number = item[name]["N"].as_str().expect("a number");
+    number.parse().expect("an integer")
 }
 
 /// A table that a client has worked on, and `weir worker` behind it.
