@@ -198,9 +198,11 @@ fn a_bucket_in_debt_is_not_refilled_for_the_records_of_its_own_refills() {
     assert_eq!(refills, 1);
 }
 
+/// By the rules of D a shard that is raised a second time has what is above its share taken off by the record of that,
+/// which a shard that was made later never had.
 #[test]
 fn several_rises_in_one_batch_end_where_single_ones_would() {
-    let settings = simulation::settings(&corrections::all());
+    let settings = simulation::settings_of(&corrections::all(), "c");
     let bucket = bucket(Generation::C).limit(LIMIT, |limit| limit.tokens(LITTLE));
     let mut apart = simulated([bucket]);
     let mut together = apart.clone();
