@@ -256,7 +256,7 @@ mod tests {
             (
                 Purpose::Archive,
                 object.clone(),
-                "Level::Error Scope::Archiver Error writing to S3 bucket=Fact(Fact::Bucket) key=audit/a.gz",
+                "Level::Error Scope::Archiver Error writing to S3 bucket=FieldValue::Fact(Fact::Bucket) key=audit/a.gz",
             ),
             (Purpose::Quarantine, object, "nothing"),
         ] {
