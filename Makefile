@@ -21,7 +21,7 @@ SAM_VENV := target/venv-sam
 SAM := $(SAM_VENV)/bin/sam
 RUNTIME_INTERFACE_EMULATOR := target/lambda/aws-lambda-rie
 CLIENTS := $(addprefix target/venv-client-,$(addsuffix /installed,0.9.1 0.10.0 0.10.3 0.17.0))
-GUEST_SOURCES := $(shell find guest/src -name '*.rs') guest/Cargo.toml Cargo.toml Cargo.lock wit/aggregator.wit
+GUEST_SOURCES := $(shell find guest/src -name '*.rs') guest/build.rs guest/Cargo.toml Cargo.toml Cargo.lock wit/aggregator.wit
 
 # This machine's architecture, as Lambda calls it; `make package-$(HOST_ARCHITECTURE)` builds what runs here.
 HOST_ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
@@ -160,6 +160,7 @@ test: $(COMPONENTS) $(FROM_NPM) $(MINISTACK) $(HOST_PYTHON)/installed $(RUNTIME_
 
 bench: $(COMPONENT) ## Measure planning, natively and in the component, and exchanging components
 	$(CARGO) bench -p weir-tests --bench plan
+	$(CARGO) bench -p weir-tests --bench schedule
 	$(CARGO) bench -p weir-tests --bench swap
 
 # Other hosts of components, to run the component in: Node.js by way of jco, and Python's wasmtime.

@@ -2,4 +2,6 @@
 
 pub mod arithmetic;
 pub mod change;
+pub mod rulebook;
 pub mod state;
+pub mod terms;

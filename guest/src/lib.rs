@@ -11,12 +11,15 @@
 //! rules     usage refill pressure clones  one rule set a file; none knows another
 //!           archive records continuity
 //! draft                                   the plan under construction
-//! bucket    change state arithmetic       what a record changed, and a bucket as the batch leaves it
+//! bucket    change state terms rulebook   what a record changed, and a bucket as the batch leaves it
+//!           arithmetic
 //! event     JSON to records, text only
 //! schema    key bucket snapshot audit     every attribute name, key format and generation
 //!           watermark image
 //! input     settings known                what the host hands over with the event
+//! schedule  when parameters change and quotas are restored
 //! json      decimal  timestamp  window    know nothing of the job
+//!           zone
 //! ```
 //!
 //! Every rule is written down in the project's `docs/rules.md`; the contract is `wit/aggregator.wit`.
@@ -55,11 +58,13 @@ mod json;
 mod known;
 mod plan;
 mod rules;
+pub mod schedule;
 mod schema;
 mod settings;
 mod timestamp;
 mod window;
 mod write;
+pub mod zone;
 
 pub use contract::{
     Action, Allowed, Assignment, Attribute, AttributeValue, Batch, Bounds, Change, Check,

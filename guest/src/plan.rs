@@ -45,9 +45,10 @@ pub fn plan_with(
     }
     let deltas = changes.iter().flat_map(|change| change.deltas()).count();
     draft.count_deltas(deltas);
-    if deltas > 0 || settings.corrects(Correction::IdleBatches) {
+    let buckets = state::buckets(&changes, settings);
+    let is_tended = buckets.iter().any(|bucket| bucket.rules.is_idle_tended);
+    if deltas > 0 || is_tended || settings.corrects(Correction::IdleBatches) {
         usage::plan(&changes, &input, &mut draft);
-        let buckets = state::buckets(&changes);
         let pressures = pressure::judge(&buckets, &input);
         let write_tokens = pressures.iter().map(|pressure| pressure.write_tokens);
         refill::plan(&buckets, write_tokens, &input, &mut draft);

@@ -18,6 +18,8 @@ pub struct Settings {
     pub archive: bool,
     /// Up to where a bucket with both a capacity and a burst is filled.
     pub ceiling: RefillCeiling,
+    /// The rules of sharded buckets that carry nothing newer.
+    pub generation: Generation,
     /// No bucket is split into more shards than this.
     pub max_shard_count: u32,
     /// Lines below this level are not built.
@@ -51,6 +53,15 @@ pub enum RefillCeiling {
     Capacity,
     /// The burst.
     Burst,
+}
+
+/// Whose rules a sharded bucket follows that carries nothing newer: the attributes that its clients write do not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generation {
+    /// Those of clients up to 0.13.
+    C,
+    /// Those of clients from 0.14, as of 0.17.0.
+    D,
 }
 
 /// Every correction: its name, and what it does, for an operator.
@@ -94,6 +105,8 @@ const CORRECTIONS: [(Correction, &str, &str); 7] = [
 
 /// The option that says up to where a refill fills a bucket.
 const CEILING: &str = "ceiling";
+/// The option that says whose rules a sharded bucket follows that carries nothing newer.
+const GENERATION: &str = "generation";
 /// The option that bounds the shards of a bucket.
 const MAX_SHARD_COUNT: &str = "max-shard-count";
 /// What [`MAX_SHARD_COUNT`] may be.
@@ -128,6 +141,7 @@ impl Settings {
             snapshot_ttl_days: settings.snapshot_ttl_days,
             archive: settings.archive,
             ceiling: RefillCeiling::Capacity,
+            generation: Generation::D,
             max_shard_count: 32,
             level: settings.level,
             corrections: corrections(&settings.corrections)?,
@@ -154,7 +168,9 @@ impl Settings {
                 let count = count.parse().ok().filter(is_within);
                 self.max_shard_count = count.ok_or_else(|| bad_value(name, value))?;
             }
-            (CEILING, _) => return Err(bad_value(name, value)),
+            (GENERATION, "c") => self.generation = Generation::C,
+            (GENERATION, "d") => self.generation = Generation::D,
+            (CEILING | GENERATION, _) => return Err(bad_value(name, value)),
             _ => return Err(bad(format!("there is no option `{name}`"))),
         }
         Ok(())
@@ -197,6 +213,13 @@ pub fn described_options() -> Vec<OptionDescription> {
             description: "Up to where a refill fills a namespaced bucket that carries both a capacity and a burst.".into(),
             default: "capacity".into(),
             allowed: Allowed::OneOf(["capacity", "burst"].map(Into::into).into()),
+        },
+        OptionDescription {
+            name: GENERATION.into(),
+            description: "Whose rules a sharded bucket follows that carries no schedule, reset, window or quota: c for \
+                          clients up to 0.13, d for later ones.".into(),
+            default: "d".into(),
+            allowed: Allowed::OneOf(["c", "d"].map(Into::into).into()),
         },
         OptionDescription {
             name: MAX_SHARD_COUNT.into(),
@@ -279,11 +302,11 @@ mod tests {
     fn options_that_are_left_out_have_the_described_default() {
         let read = Settings::read(&settings(), &[]).unwrap();
         assert_eq!(
-            (read.ceiling, read.max_shard_count),
-            (RefillCeiling::Capacity, 32)
+            (read.ceiling, read.generation, read.max_shard_count),
+            (RefillCeiling::Capacity, Generation::D, 32)
         );
         let defaults = described_options().into_iter().map(|option| option.default);
-        assert_eq!(defaults.collect::<Vec<_>>(), ["capacity", "32"]);
+        assert_eq!(defaults.collect::<Vec<_>>(), ["capacity", "d", "32"]);
     }
 
     #[test]

@@ -551,14 +551,28 @@ fn limits() -> Vec<Case> {
         Case::beside_good("a user's limit is called wcu", old.modify().json())
             .counts("odd", "wcu", "3"),
     );
-    let newer = bucket(D)
+    let scheduled = bucket(D)
         .entity("odd")
         .limit("tpm", |limit| limit.consumed(9_000_000).tokens(0));
+    let newer = scheduled.modify().with(&new("b_tpm_af"), number(1));
     cases.push(
-        Case::beside_good("the bucket is of a newer generation", newer.modify().json())
+        Case::beside_good("the bucket is of a newer generation", newer.json())
             .counts("odd", "tpm", "9000")
             .says("Bucket uses a newer schema - usage only"),
     );
+    for (what, place, value) in [
+        ("a schedule", "sched", "0 0 * * *"),
+        ("a schedule of resets", "rsched", "-"),
+        ("a limit's schedule", "b_tpm_sched", "1h9s0"),
+        ("a time zone", "sched_tz", "America"),
+    ] {
+        let record = scheduled.modify().with(&new(place), string(value));
+        cases.push(
+            Case::beside_good(format!("{what} cannot be read"), record.json())
+                .counts("odd", "tpm", "9000")
+                .says("Undecodable stored schedule - skipping refill for this bucket"),
+        );
+    }
     cases
 }
 

@@ -21,7 +21,7 @@ pub struct Difference {
 }
 
 /// All of them.
-pub const DIFFERENCES: [Difference; 4] = [
+pub const DIFFERENCES: [Difference; 11] = [
     Difference {
         batch: "unprefixed_record",
         generations: &["b1", "b2", "c"],
@@ -76,21 +76,83 @@ pub const DIFFERENCES: [Difference; 4] = [
         question: "Q-R7",
         why: "A bucket of generation B is refilled under its own key. The aggregator before aimed at a key of \
               generation C, where there is no item, and never refilled it.",
+        patch: refilled_under_its_own_key,
+    },
+    Difference {
+        batch: "previous_key_form_record",
+        generations: &["d"],
+        question: "Q-R7",
+        why: "The same, of the newest release.",
+        patch: refilled_under_its_own_key,
+    },
+    Difference {
+        batch: "shard_count_negative",
+        generations: &["d"],
+        question: "Q-D-N7",
+        why: "A shard count below 1 is none, and nothing is divided by it. The aggregator before took tokens down to a \
+              negative share.",
         patch: |batch| {
-            let bucket = &mut batch.final_items[0];
-            bucket["rf"] = json!({ "N": "1704110460000" });
-            bucket["b_tpm_tk"] = json!({ "N": "3333333" });
-            batch.response["body"]["refills_written"] = json!(1);
-            let fields = [
-                ("entity_id", json!("user-1")),
-                ("resource", json!("gpt-4")),
-                ("limits_refilled", json!(["tpm"])),
-            ];
-            let refilled = Line::new("DEBUG", "processor", "Bucket refilled", &fields);
-            replace(batch, "Refill skipped - concurrent rf update", [refilled]);
+            batch.final_items[0] = batch.initial_items[0].clone();
+            batch.response["body"]["refills_written"] = json!(0);
+            replace(batch, "Bucket refilled", [invalid_count(-2)]);
             for message in ["Batch processing completed", "Lambda invocation completed"] {
-                line(batch, message).set("refills_written", json!(1));
+                line(batch, message).set("refills_written", json!(0));
             }
+        },
+    },
+    Difference {
+        batch: "shard_divisor_zero",
+        generations: &["d"],
+        question: "Q-D-N7",
+        why: "A shard count of 0 is none: no error for each batch, and no doubling from 0 to 0.",
+        patch: |batch| {
+            batch.response["body"]["errors"] = json!([]);
+            let error = "Error refilling bucket: integer division or modulo by zero";
+            replace(batch, error, [invalid_count(0)]);
+            replace(batch, "Proactive shard doubling", []);
+            for message in ["Batch processing completed", "Lambda invocation completed"] {
+                line(batch, message).set("error_count", json!(0));
+            }
+        },
+    },
+    Difference {
+        batch: "poison_new_field",
+        generations: &["d"],
+        question: "Q-D2",
+        why: "A record is read once, so that it is said once that it cannot be understood, and it is kept in \
+              quarantine.",
+        patch: |batch| {
+            let problem = "invalid literal for int() with base 10: '1.5'";
+            batch.quarantined = Some((1, problem));
+            replace(
+                batch,
+                &format!("Skipping unparseable bucket record: {problem}"),
+                [],
+            );
+        },
+    },
+    Difference {
+        batch: "undecodable_none_marker_at_item_level",
+        generations: &["d"],
+        question: "Q-D-N1",
+        why: "A record is read once, so that it is said once that a schedule cannot be.",
+        patch: |batch| replace(batch, UNDECODABLE, []),
+    },
+    Difference {
+        batch: "undecodable_limit_schedule",
+        generations: &["d"],
+        question: "Q-D-N1",
+        why: "The same, of a limit's schedule.",
+        patch: |batch| replace(batch, UNDECODABLE, []),
+    },
+    Difference {
+        batch: "undecodable_then_fixed_in_batch",
+        generations: &["d"],
+        question: "Q-D-N1",
+        why: "It is said of a bucket that is not refilled. This one is.",
+        patch: |batch| {
+            replace(batch, UNDECODABLE, []);
+            replace(batch, UNDECODABLE, []);
         },
     },
     Difference {
@@ -99,7 +161,7 @@ pub const DIFFERENCES: [Difference; 4] = [
         question: "Q-D2",
         why: "A record that cannot be understood is kept in quarantine, besides being reported.",
         patch: |batch| {
-            batch.quarantined = Some("invalid literal for int() with base 10: '1.5'");
+            batch.quarantined = Some((0, "invalid literal for int() with base 10: '1.5'"));
         },
     },
     Difference {
@@ -108,7 +170,7 @@ pub const DIFFERENCES: [Difference; 4] = [
         question: "Q-L2",
         why: "The record of its removal is an audit event's last copy, so one that cannot be archived is kept in \
               quarantine.",
-        patch: |batch| batch.quarantined = Some("the audit event has no action"),
+        patch: |batch| batch.quarantined = Some((0, "the audit event has no action")),
     },
 ];
 
@@ -121,6 +183,39 @@ pub fn expected(generation: &str, recorded: &Batch) -> Batch {
         (difference.patch)(&mut batch);
     }
     batch
+}
+
+const UNDECODABLE: &str = "Undecodable stored schedule - skipping refill for this bucket";
+
+fn refilled_under_its_own_key(batch: &mut Batch) {
+    let is_bucket = |item: &&mut Value| item["SK"]["S"] == "#BUCKET#gpt-4";
+    let bucket = batch.final_items.iter_mut().find(is_bucket);
+    let bucket = bucket.expect("a bucket of generation B");
+    let tokens = bucket["b_tpm_tk"]["N"].as_str().expect("tokens");
+    let tokens: i64 = tokens.parse().expect("an integer");
+    bucket["rf"] = json!({ "N": "1704110460000" });
+    bucket["b_tpm_tk"] = json!({ "N": (tokens + 3_333_333).to_string() });
+    batch.response["body"]["refills_written"] = json!(1);
+    let fields = [
+        ("entity_id", json!("user-1")),
+        ("resource", json!("gpt-4")),
+        ("limits_refilled", json!(["tpm"])),
+    ];
+    let refilled = Line::new("DEBUG", "processor", "Bucket refilled", &fields);
+    replace(batch, "Refill skipped - concurrent rf update", [refilled]);
+    for message in ["Batch processing completed", "Lambda invocation completed"] {
+        line(batch, message).set("refills_written", json!(1));
+    }
+}
+
+fn invalid_count(count: i64) -> Line {
+    let fields = [
+        ("entity_id", json!("user-1")),
+        ("resource", json!("gpt-4")),
+        ("shard_count", json!(count)),
+    ];
+    let message = "Invalid shard_count - refill skipped";
+    Line::new("WARNING", "processor", message, &fields)
 }
 
 fn snapshot_of_generation_a(window: &str, start: &str, tokens: i64) -> Value {

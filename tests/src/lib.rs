@@ -19,6 +19,7 @@ pub mod lambda_service;
 pub mod layers;
 pub mod log;
 pub mod misbehaving;
+pub mod options;
 pub mod plan;
 pub mod predicted;
 pub mod program;

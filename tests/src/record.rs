@@ -246,7 +246,7 @@ impl Bucket {
             );
         }
         if *generation == Generation::D {
-            set("sched", string("0 0 * * *"));
+            set("sched", string("1h0s500"));
         }
         for limit in &self.limits {
             let (tokens, total) = counters(limit);

@@ -1,19 +1,26 @@
 //! The recorded behaviour of the aggregator before, one file for each generation.
 
-use crate::log::Line;
+use crate::{log::Line, record::STREAM};
 use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
-use std::{fs, path::Path};
+use serde_json::{Value, json, value::RawValue};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 /// What was recorded of one generation.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Vectors {
-    /// `a`, `b1`, `b2` or `c`.
+    /// `a`, `b1`, `b2`, `c` or `d`.
     pub generation: String,
     /// Batches with all that came of them.
     pub batches: Vec<Batch>,
     /// Decisions about single limits.
     pub refill: Vec<Refill>,
+    /// Decisions about whole buckets.
+    #[serde(default)]
+    pub decisions: Vec<Decision>,
 }
 
 /// A batch, the table before and after it, and all that was said about it.
@@ -41,9 +48,9 @@ pub struct Batch {
     pub s3_objects: Vec<Object>,
     /// The log.
     pub logs: Vec<Line>,
-    /// Why its record goes to quarantine, if it does. The aggregator before had none.
+    /// Which of its records goes to quarantine, and why, if one does. The aggregator before had none.
     #[serde(skip)]
-    pub quarantined: Option<&'static str>,
+    pub quarantined: Option<(usize, &'static str)>,
 }
 
 impl Batch {
@@ -92,10 +99,57 @@ pub struct Refill {
     pub refill_delta: Option<i64>,
 }
 
+/// The refill of a bucket, of which one record tells.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Decision {
+    /// When the batch is processed.
+    pub now: u64,
+    /// The bucket after the change; as text, because the order of its attributes matters.
+    pub image: Box<RawValue>,
+    /// Its counters before, by limit. All else was as it is.
+    pub old_tc: BTreeMap<String, i64>,
+    /// The update of the bucket; none where nothing is written.
+    pub result: Option<Update>,
+    /// What was said of the bucket.
+    pub messages: Vec<String>,
+}
+
+impl Decision {
+    /// The event that tells of the change.
+    pub fn event(&self) -> Vec<u8> {
+        let image = self.image.get();
+        let mut old: Value = serde_json::from_str(image).expect("an item");
+        for (limit, total) in &self.old_tc {
+            old[format!("b_{limit}_tc")] = json!({ "N": total.to_string() });
+        }
+        let event = format!(
+            r#"{{"Records":[{{"eventName":"MODIFY","eventSourceARN":"{STREAM}","dynamodb":{{"SequenceNumber":"1","NewImage":{image},"OldImage":{old}}}}}]}}"#
+        );
+        event.into_bytes()
+    }
+}
+
+/// The update of a bucket, attributes by name.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+pub struct Update {
+    /// What is set.
+    pub set: BTreeMap<String, i128>,
+    /// What is added.
+    pub add: BTreeMap<String, i128>,
+    /// What is removed.
+    pub remove: BTreeSet<String>,
+    /// On which conditions.
+    pub conditions: BTreeSet<String>,
+    /// The limits that are said to be refilled, in this order.
+    pub limits_refilled: Vec<String>,
+    /// The limits whose window is said to be applied, in this order.
+    pub windows_rolled: Vec<String>,
+}
+
 /// All that was recorded.
 pub fn all() -> Vec<Vectors> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors");
-    ["a", "b1", "b2", "c"]
+    ["a", "b1", "b2", "c", "d"]
         .map(|generation| {
             let path = folder.join(format!("generation-{generation}.json"));
             let text = fs::read_to_string(&path).expect("a vector file");

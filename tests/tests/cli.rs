@@ -182,7 +182,7 @@ async fn a_name_that_the_component_does_not_know_exits_2_and_those_that_it_knows
             (
                 "LOGIC_OPTIONS",
                 "first-weekday=sunday",
-                "it has no option `first-weekday`, which LOGIC_OPTIONS (--logic-options) names; it has ceiling, max-shard-count",
+                "it has no option `first-weekday`, which LOGIC_OPTIONS (--logic-options) names; it has ceiling, generation, max-shard-count",
             ),
             (
                 "LOGIC_OPTIONS",
@@ -497,7 +497,7 @@ async fn inspect_prints_what_a_component_is() {
     assert_eq!(shown.code, 0, "{shown:?}");
     let shown = shown.json();
     assert_eq!(shown["name"], "weir-logic");
-    assert_eq!(shown["generations"], json!(["A", "B", "C"]));
+    assert_eq!(shown["generations"], json!(["A", "B", "C", "D"]));
     assert_eq!(shown["size"], size);
     assert_eq!(shown["sha256"], built::logic().digest());
     assert!(shown["exports"].to_string().contains("plan"), "{shown}");
@@ -516,10 +516,13 @@ async fn inspect_prints_what_a_component_is() {
     };
     assert_eq!(names("windows"), ["hourly", "daily", "monthly"]);
     assert_eq!(names("corrections"), corrections::all());
-    assert_eq!(names("options"), ["ceiling", "max-shard-count"]);
-    assert_eq!(shown["options"][1]["default"], "32");
     assert_eq!(
-        shown["options"][1]["allowed"],
+        names("options"),
+        ["ceiling", "generation", "max-shard-count"]
+    );
+    assert_eq!(shown["options"][2]["default"], "32");
+    assert_eq!(
+        shown["options"][2]["allowed"],
         "a whole number from 1 to 1024"
     );
 }

@@ -2,13 +2,13 @@
 //! worker` follows the stream, and the client's own readers tell what was consumed. The drivers are in
 //! `tests/clients`.
 //!
-//! Versions 0.9.1, 0.10.0 and 0.10.3 are those of the generations that Weir knows; 0.17.0 is of a later one.
+//! Versions 0.9.1, 0.10.0, 0.10.3 and 0.17.0 are those of the generations that Weir knows.
 //!
 //! `WEIR_TEST_VOLUME` is the number of acquires of each scenario in a round.
 
 use regex::Regex;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     env,
@@ -76,11 +76,11 @@ async fn version_0_17_0_reads_back_what_it_consumed() {
     stage.expired_audit_events_are_in_the_archive().await;
 }
 
-/// Schedules and quotas are rules that came after Weir's: a bucket that follows them is left to the client. So are the
-/// shards of a bucket that belongs to one of its entity's lives. Whoever reads the log is told, once for each bucket
-/// and batch.
+/// Buckets with schedules and quotas are refilled by their own rules: at the rate and up to the ceiling that hold now, and
+/// a quota by resets and windows only. New shards of a bucket that belongs to one of its entity's lives are left to the
+/// client; whoever reads the log is told.
 #[tokio::test(flavor = "multi_thread")]
-async fn buckets_of_version_0_17_0_are_not_handled_by_rules_that_they_do_not_follow() {
+async fn buckets_of_version_0_17_0_are_refilled_by_their_own_rules() {
     let stack = Stack::start("limits-newer").await;
     let client = Client::installed("0.17.0", stack.variables());
     let scenarios = ["drained", "hot", "split", "scheduled"];
@@ -88,41 +88,31 @@ async fn buckets_of_version_0_17_0_are_not_handled_by_rules_that_they_do_not_fol
     let before = stack.items().await;
     let now = time_of(&before) + 2_000;
 
-    let mut warnings = Vec::new();
+    let mut told = 0;
     let events = stack.stream().await.events().await;
     for event in &events {
         let (outcome, lines) = log::captured(Level::Warning, process(&stack, event, now)).await;
         assert!(outcome.response.failed().next().is_none());
-        let mut about: Vec<_> = lines
+        let about = lines
             .iter()
-            .map(|line| format!("{}: {}", line.text("message"), line.text("entity_id")))
-            .collect();
-        let newer = newer_buckets_of(event);
-        let mut expected: Vec<_> = newer
-            .iter()
-            .map(|entity| format!("Bucket uses a newer schema - usage only: {entity}"))
-            .collect();
+            .map(|line| format!("{}: {}", line.text("message"), line.text("entity_id")));
         let rises = event["Records"].as_array().expect("records").iter();
         let rises = rises.filter(|record| stack::is_rise(record));
         let of_busy =
             rises.filter(|record| record["dynamodb"]["NewImage"]["entity_id"]["S"] == "busy");
-        let told = "Bucket uses a newer schema - shards not created: busy";
-        expected.extend(of_busy.map(|_| told.to_owned()));
-        about.sort();
-        expected.sort();
+        let expected =
+            of_busy.map(|_| "Bucket uses a newer schema - shards not created: busy".to_owned());
+        let (about, expected) = (Vec::from_iter(about), Vec::from_iter(expected));
         assert_eq!(about, expected);
-        warnings.extend(about);
+        told += about.len();
     }
+    assert!(told > 0, "nothing is said of busy");
     let batches = events.into_iter().map(|event| Batch {
         now: i64::try_from(now).expect("it is not so late"),
         request_id: String::new(),
         event,
     });
     let by_known_rules = Prediction::of(&before, &Vec::from_iter(batches)).items;
-    for entity in ["paced", "daily-quota", "session-quota", "busy"] {
-        let told = warnings.iter().filter(|warning| warning.ends_with(entity));
-        assert!(told.count() > 0, "{entity}: {warnings:?}");
-    }
 
     let after = stack.items().await;
     let buckets = |items: &Items, entity: &str| -> Items {
@@ -130,21 +120,39 @@ async fn buckets_of_version_0_17_0_are_not_handled_by_rules_that_they_do_not_fol
         let own = items.iter().filter(|((pk, _), _)| pk.contains(&name));
         own.map(|(key, item)| (key.clone(), item.clone())).collect()
     };
-    for entity in ["paced", "daily-quota", "session-quota"] {
-        assert_eq!(buckets(&before, entity).len(), 1, "{entity} has a bucket");
-        assert_ne!(
-            buckets(&by_known_rules, entity),
-            buckets(&before, entity),
-            "by the rules that Weir knows {entity} would be refilled"
-        );
+    let bucket = |items: &Items, entity: &str| {
+        let mut own = buckets(items, entity).into_values();
+        let found = own.next().zip(Some(own.next()));
+        let Some((found, None)) = found else {
+            panic!("{entity} has no bucket, or several")
+        };
+        found
+    };
+    // In thousandths of tokens, for each minute and at most; a schedule halves those of the first.
+    for (entity, rate) in [
+        ("paced", 10_000),
+        ("daily-quota", 20_000),
+        ("session-quota", 20_000),
+    ] {
+        let (before, after) = (bucket(&before, entity), bucket(&after, entity));
+        let number = |item: &Map<String, Value>, name: &str| -> i64 {
+            let number = item[name]["N"].as_str().expect("a number");
+            number.parse().expect("an integer")
+        };
+        let time = i64::try_from(now).expect("it is not so late");
+        let gained = (time - number(&before, "rf")) * rate / 60_000;
+        let refilled = rate.min(number(&before, "b_rpm_tk") + gained);
+        assert_eq!(number(&after, "b_rpm_tk"), refilled, "{entity}");
+        assert_eq!(number(&after, "rf"), time, "{entity}");
         assert_eq!(
-            table::differences(&buckets(&after, entity), &buckets(&before, entity)),
-            Vec::<String>::new()
+            after.get("b_calls_tk"),
+            before.get("b_calls_tk"),
+            "{entity}"
         );
     }
     // Of an entity that was created a bucket knows which of its lives it belongs to; shards of it are the client's.
     assert_eq!(shards(&after, "busy").len(), 1);
-    // Buckets of that version that follow the rules that Weir knows are handled like any other.
+    // Buckets of that version that have nothing new are handled like any other.
     for entity in ["drinker", "lively"] {
         assert_ne!(buckets(&after, entity), buckets(&before, entity));
         assert_eq!(buckets(&after, entity), buckets(&by_known_rules, entity));
@@ -445,24 +453,6 @@ fn time_of(items: &Items) -> u64 {
         .filter_map(|item| item.get("rf")?["N"].as_str());
     let refilled = refilled.map(|time| time.parse().expect("a time"));
     refilled.max().expect("there is a bucket")
-}
-
-/// The entities of the batch's buckets that have an attribute which no version knew that Weir follows.
-fn newer_buckets_of(event: &Value) -> BTreeSet<String> {
-    let is_newer = |name: &String| {
-        let field = name
-            .strip_prefix("b_")
-            .and_then(|rest| rest.rsplit_once('_'));
-        let known = ["tk", "cp", "bx", "ra", "rp", "tc", "soft"];
-        ["sched", "rsched", "vu"].contains(&name.as_str())
-            || field.is_some_and(|(_, field)| !known.contains(&field))
-    };
-    let images = event["Records"].as_array().expect("records").iter();
-    let images = images.filter_map(|record| record["dynamodb"]["NewImage"].as_object());
-    let newer = images.filter(|image| image["SK"]["S"] == "#STATE" && image.keys().any(is_newer));
-    newer
-        .map(|image| image["entity_id"]["S"].as_str().expect("text").to_owned())
-        .collect()
 }
 
 /// A worker that goes on where the last one stopped.

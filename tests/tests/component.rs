@@ -10,7 +10,7 @@ use weir::{
 use weir_tests::{built, corrections, program::weir};
 
 /// The largest that the component may be, in bytes.
-const LARGEST: usize = 400_000;
+const LARGEST: usize = 700_000;
 
 /// `(module)`.
 const CORE_MODULE: &[u8] = b"\0asm\x01\0\0\0";
@@ -165,7 +165,7 @@ fn it_says_what_it_is() {
     let logic = built::logic();
     let description = logic.description();
     assert_eq!(description.name, "weir-logic");
-    assert_eq!(description.generations, ["A", "B", "C"]);
+    assert_eq!(description.generations, ["A", "B", "C", "D"]);
     let names = |terms: &[Term]| {
         terms
             .iter()
@@ -180,7 +180,11 @@ fn it_says_what_it_is() {
         .collect();
     assert_eq!(
         options,
-        [("ceiling", "capacity"), ("max-shard-count", "32")]
+        [
+            ("ceiling", "capacity"),
+            ("generation", "d"),
+            ("max-shard-count", "32")
+        ]
     );
 }
 

@@ -301,7 +301,7 @@ proptest! {
         let deliveries = deliveries_of(&cuts, records.len());
         let whole = 0..records.len();
         let (once, found) = server::runtime().block_on(async {
-            let once = replayed(&records, slice::from_ref(&whole), corrections).await;
+            let once = replayed(&records, slice::from_ref(&whole), corrections.clone()).await;
             (once, replayed(&records, &deliveries, corrections).await)
         });
         prop_assert_eq!(table::differences(&found, &once), Vec::<String>::new());

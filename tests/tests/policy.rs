@@ -18,6 +18,7 @@ use weir::{
 use weir_tests::{
     aggregator, bad_event, built, corrections,
     misbehaving::{self, Misdeed},
+    options,
     record::{self, Generation, NOW, Record},
     runner,
     stage::{Stage, consumption, delivery},
@@ -484,6 +485,125 @@ fn a_refill_may_only_add_tokens_under_the_lock() {
             ),
         ],
     );
+}
+
+#[test]
+fn a_refill_takes_and_restores_only_where_nobody_has_changed_the_limits() {
+    let now = || set("rf", number(&NOW.to_string()));
+    let later = (NOW + 1).to_string();
+    let seen = || when("rf", refilled_at("1"));
+    let pins = [
+        ("limits without an end", when("vu", Test::Absent)),
+        ("limits until then", when("vu", refilled_at("0"))),
+    ];
+    let count = || when("shard_count", Test::AbsentOrLessThan(number("3")));
+    let restored = || {
+        vec![
+            now(),
+            set("b_day_wa", number("5")),
+            set("b_day_gc", number("2")),
+            set("vu", number(&later)),
+            add("b_day_tk", "-5"),
+            remove("b_day_tu"),
+        ]
+    };
+    for (what, pin) in &pins {
+        let conditions = vec![seen(), pin.clone(), count()];
+        let write = write(Purpose::Refill, update(FIRST_SHARD, restored(), conditions));
+        assert_eq!(check(&plan(vec![write])), Ok(()), "{what}");
+    }
+
+    let changing = |assignment: Assignment, conditions: Vec<_>| {
+        update(FIRST_SHARD, vec![now(), assignment], conditions)
+    };
+    let unpinned = |assignment| changing(assignment, vec![seen(), count()]);
+    let pinned = |assignment| changing(assignment, vec![seen(), pins[0].1.clone(), count()]);
+    let uncounted = changing(
+        set("b_day_gc", number("2")),
+        vec![seen(), pins[0].1.clone()],
+    );
+    let at_most = when("vu", Test::AtMost(number("0")));
+    let ahead = (NOW + 60_001).to_string();
+    assert_refused(
+        Purpose::Refill,
+        vec![
+            ("take unseen", unpinned(add("b_day_tk", "-5")), "`b_day_tk`"),
+            (
+                "apply a window unseen",
+                unpinned(set("b_day_wa", number("5"))),
+                "`b_day_wa`",
+            ),
+            (
+                "size a grant unseen",
+                unpinned(set("b_day_gc", number("2"))),
+                "`b_day_gc`",
+            ),
+            (
+                "prolong unseen",
+                unpinned(set("vu", number(&later))),
+                "`vu`",
+            ),
+            (
+                "take whatever the limits are",
+                changing(add("b_day_tk", "-5"), vec![seen(), at_most]),
+                "`b_day_tk`",
+            ),
+            (
+                "apply a window to come",
+                pinned(set("b_day_wa", number(&later))),
+                "`b_day_wa`",
+            ),
+            (
+                "size a grant for other shards",
+                pinned(set("b_day_gc", number("3"))),
+                "`b_day_gc`",
+            ),
+            (
+                "size a grant for no shards",
+                pinned(set("b_day_gc", number("0"))),
+                "`b_day_gc`",
+            ),
+            ("size a grant for any shards", uncounted, "`b_day_gc`"),
+            (
+                "end at once",
+                pinned(set("vu", number(&NOW.to_string()))),
+                "`vu`",
+            ),
+            ("never end", pinned(remove("vu")), "`vu`"),
+            (
+                "take what was bought",
+                pinned(remove("b_day_tu")),
+                "`b_day_tu`",
+            ),
+            ("sell", pinned(add("b_day_tu", "5")), "`b_day_tu`"),
+            (
+                "begin a window",
+                pinned(set("b_day_ws", number("5"))),
+                "`b_day_ws`",
+            ),
+            (
+                "change a schedule",
+                pinned(set("sched", text("1h9s500"))),
+                "`sched`",
+            ),
+            (
+                "move a time ahead",
+                pinned(set("rf", number(&ahead))),
+                "twice",
+            ),
+        ],
+    );
+    // One that was refilled ahead of the clock may be refilled again, but no further ahead.
+    let refilled = |to: u64| {
+        let ahead = NOW + 90_000;
+        let seen = when("rf", refilled_at(&ahead.to_string()));
+        let time = set("rf", number(&(ahead + to).to_string()));
+        let conditions = vec![seen, when("vu", Test::Absent)];
+        let write = update(FIRST_SHARD, vec![time, add("b_day_tk", "-5")], conditions);
+        check(&plan(vec![self::write(Purpose::Refill, write)]))
+    };
+    assert_eq!(refilled(1), Ok(()));
+    assert!(refilled(2).is_err());
 }
 
 #[test]
@@ -988,7 +1108,18 @@ fn a_bump_doubles_exactly_and_stays_below_the_maximum() {
     };
     let mut settings = runner::settings();
     assert_eq!(check(&bump("16", "32")), Ok(()));
-    for (before, after) in [("1", "3"), ("1", "1"), ("0", "0"), ("-1", "-2"), ("x", "2")] {
+    // Clients know 32 shards and no more.
+    assert_eq!(check(&bump("17", "32")), Ok(()));
+    for (before, after) in [
+        ("15", "32"),
+        ("32", "32"),
+        ("33", "32"),
+        ("1", "3"),
+        ("1", "1"),
+        ("0", "0"),
+        ("-1", "-2"),
+        ("x", "2"),
+    ] {
         let breach = check(&bump(before, after)).unwrap_err();
         assert!(
             breach.problem.contains("twice"),
@@ -1315,9 +1446,10 @@ fn a_refusal_repeats_no_more_of_a_component_than_a_person_reads() {
 fn every_settings() -> Vec<LogicSettings> {
     let mut all = Vec::new();
     for corrections in [corrections::none(), corrections::all()] {
-        for level in [Level::Debug, Level::Info] {
+        for (level, rules) in [(Level::Debug, "d"), (Level::Info, "d"), (Level::Info, "c")] {
             let mut settings = aggregator::settings(corrections.clone()).logic;
             settings.windows = vec!["hourly".into(), "daily".into(), "monthly".into()];
+            settings.set_option(options::generation(rules));
             settings.level = level;
             all.push(settings);
         }

@@ -15,7 +15,7 @@ use weir::{
 };
 use weir_logic::Purpose;
 use weir_tests::{
-    built, corrections, plan,
+    built, corrections, options, plan,
     proxy::{ALWAYS, Fault},
     record::{self, Bucket, Generation, NAMESPACE, NOW, Record, bucket, number, string},
     runner::{self, Native, Runner},
@@ -477,11 +477,14 @@ async fn new_shards_are_shard_0_with_keys_tokens_and_counters_of_their_own() {
 // ----------------------------------------------------------------------------------------------- one plan
 
 fn settings(corrections: &[String]) -> LogicSettings {
-    LogicSettings {
+    let mut settings = LogicSettings {
         corrections: Corrections::Named(corrections.to_vec()),
         windows: vec!["hourly".into()],
         ..runner::settings()
-    }
+    };
+    // What the corrections change are the rules of clients up to 0.13.
+    settings.set_option(options::generation("c"));
+    settings
 }
 
 /// No correction in force, and all.
@@ -730,16 +733,17 @@ fn a_batch_of_a_rise_alone_is_propagated_where_idle_batches_are_looked_at() {
 }
 
 #[test]
-fn a_bucket_of_a_newer_generation_has_its_usage_counted_and_nothing_else_done() {
+fn a_newer_bucket_is_left_to_its_clients_as_far_as_its_rules_are_not_known() {
     const WARNING: &str = "Bucket uses a newer schema - usage only";
     // What is written of a bucket that needs everything: refill, doubling, propagation.
     for (sign, [refills, doublings, propagations]) in [
         ("description", [1, 1, 1]),
         ("b_rpm_soft", [1, 1, 1]),
-        ("sched", [0, 0, 0]),
-        ("rsched", [0, 0, 0]),
-        ("vu", [0, 0, 0]),
-        ("b_rpm_win", [0, 0, 0]),
+        ("sched", [1, 0, 0]),
+        ("rsched", [1, 0, 0]),
+        ("vu", [1, 0, 0]),
+        ("b_rpm_gc", [1, 0, 0]),
+        ("b_rpm_af", [0, 0, 0]),
         ("pgen", [1, 1, 0]),
         ("pinc", [1, 1, 0]),
     ] {

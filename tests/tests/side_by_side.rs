@@ -24,7 +24,7 @@ use weir::{
 use weir_tests::{
     built,
     client::Client,
-    corrections,
+    corrections, options,
     predicted::{Batch, ItemKey, Prediction},
     server::Stored,
     stack::{self, Stack},
@@ -344,6 +344,8 @@ fn settings(corrections: Vec<String>) -> Settings {
     };
     settings.logic.archive = true;
     settings.logic.corrections = Corrections::Named(corrections);
+    // The aggregators beside it are those up to 0.13.
+    settings.logic.set_option(options::generation("c"));
     settings
 }
 

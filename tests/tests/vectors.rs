@@ -13,7 +13,7 @@ use weir_tests::{
     corrections,
     differences::{self, DIFFERENCES},
     log::{self, Line},
-    plan,
+    options, plan,
     record::{self, Generation},
     runner::{self, RUNNERS},
     server::{Server, Stored},
@@ -37,7 +37,8 @@ async fn every_recorded_batch_ends_as_recorded_on_a_second_server() {
 async fn assert_all_hold(server: &Server) {
     let mut problems = Vec::new();
     for vectors in vectors::all() {
-        for recorded in &vectors.batches {
+        let followed = |batch: &&Batch| !is_elsewhere(&vectors.generation, batch);
+        for recorded in vectors.batches.iter().filter(followed) {
             let expected = differences::expected(&vectors.generation, recorded);
             let found = problems_of(server, &vectors.generation, &expected).await;
             let place =
@@ -53,7 +54,9 @@ async fn problems_of(server: &Server, generation: &str, expected: &Batch) -> Vec
     let mut settings = aggregator::settings(corrections::none());
     settings.logic.windows.clone_from(&expected.windows);
     settings.logic.snapshot_ttl_days = expected.ttl_days;
-    settings.logic.set_option(ceiling(generation));
+    for option in options_of(generation) {
+        settings.logic.set_option(option);
+    }
     let mut aggregator = Aggregator::start(server, settings).await;
     aggregator.now = expected.now();
     for item in &expected.initial_items {
@@ -127,7 +130,7 @@ fn quarantine_problems(found: &BTreeMap<String, Stored>, expected: &Batch) -> Op
     let expected: Vec<Value> = expected
         .quarantined
         .iter()
-        .map(|reason| json!({ "reason": reason, "record": event["Records"][0] }))
+        .map(|(record, reason)| json!({ "reason": reason, "record": event["Records"][record] }))
         .collect();
     (kept != expected).then(|| format!("the quarantine has {kept:?}, should have {expected:?}"))
 }
@@ -166,16 +169,26 @@ fn log_problems(
         .collect()
 }
 
-fn ceiling(generation: &str) -> OptionSetting {
-    let value = match generation {
+/// Whether a recorded batch is not compared here: new shards of generation D are left to its clients, and a fault that
+/// passes is tried again, so that nothing is left of it.
+fn is_elsewhere(generation: &str, batch: &Batch) -> bool {
+    generation == "d" && (batch.name.starts_with("prop_") || batch.name == "refill_throttled")
+}
+
+/// The options by which a generation's recordings hold. What was recorded of A to C are aggregators up to 0.13.
+fn options_of(generation: &str) -> [OptionSetting; 2] {
+    let ceiling = match generation {
         "b1" => "burst",
         _ => "capacity",
     };
-    OptionSetting {
-        name: CEILING.into(),
-        value: value.into(),
-        variable: None,
-    }
+    let rules = match generation {
+        "d" => "d",
+        _ => "c",
+    };
+    [
+        options::option(CEILING, ceiling),
+        options::generation(rules),
+    ]
 }
 
 #[test]
@@ -209,14 +222,13 @@ fn every_listed_difference_is_about_a_recorded_batch_and_changes_it() {
 fn every_recorded_refill_is_decided_as_recorded() {
     let mut decisions = 0;
     for vectors in vectors::all() {
-        let (form, ceiling) = (
-            generation(&vectors.generation),
-            ceiling(&vectors.generation),
-        );
         for refill in &vectors.refill {
+            let form = generation(&vectors.generation);
             for runner in RUNNERS {
                 let mut settings = aggregator::settings(corrections::none()).logic;
-                settings.set_option(ceiling.clone());
+                for option in options_of(&vectors.generation) {
+                    settings.set_option(option);
+                }
                 let batch = runner::batch(depleted(form, refill), refill.now);
                 let answer = runner.plan(&batch, &settings);
                 let expected: Vec<_> = refill
@@ -235,6 +247,55 @@ fn every_recorded_refill_is_decided_as_recorded() {
         }
     }
     assert_eq!(decisions, 600);
+}
+
+#[test]
+fn every_recorded_decision_about_a_bucket_is_made_as_recorded() {
+    let mut decisions = 0;
+    let mut problems = Vec::new();
+    for vectors in vectors::all() {
+        let mut settings = aggregator::settings(corrections::none()).logic;
+        for option in options_of(&vectors.generation) {
+            settings.set_option(option);
+        }
+        for decision in &vectors.decisions {
+            for runner in RUNNERS {
+                let batch = runner::batch(decision.event(), decision.now);
+                let answer = runner.plan(&batch, &settings);
+                let found = (plan::refill(&answer["Ok"]), said(&answer["Ok"]));
+                let expected = (decision.result.clone(), decision.messages.clone());
+                if found != expected {
+                    let (runner, image) = (runner.name(), &decision.image);
+                    problems.push(format!(
+                        "{runner} {image}: {found:?}, should be {expected:?}"
+                    ));
+                }
+            }
+            decisions += 1;
+        }
+    }
+    let first = problems.iter().take(10).cloned();
+    let first: Vec<_> = first.collect();
+    assert!(
+        problems.is_empty(),
+        "{} of them\n{}",
+        problems.len(),
+        first.join("\n")
+    );
+    assert_eq!(decisions, 278);
+}
+
+/// What is said of a bucket's refill.
+fn said(plan: &Value) -> Vec<String> {
+    let applied = plan::writes(plan, "Refill").flat_map(|write| {
+        let lines = write["when_applied"].as_array().into_iter().flatten();
+        lines.map(|line| line["message"].as_str().unwrap_or_default().to_owned())
+    });
+    let messages = plan::messages(plan).into_iter().chain(applied);
+    let is_about_shards = |message: &String| message.starts_with("Proactive shard");
+    messages
+        .filter(|message| !is_about_shards(message))
+        .collect()
 }
 
 /// The event of a change after which the limit `x` holds what was recorded. Without any consumption nothing is

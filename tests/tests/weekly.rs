@@ -335,7 +335,7 @@ async fn one_that_lacks_what_is_named_is_refused_by_name_at_a_swap() {
         ),
         (
             by_option,
-            "it has no option `first-weekday`, which LOGIC_OPTIONS (--logic-options) names; it has ceiling, max-shard-count",
+            "it has no option `first-weekday`, which LOGIC_OPTIONS (--logic-options) names; it has ceiling, generation, max-shard-count",
         ),
     ] {
         let mut host = Host::start(Stage::start().await, &weekly, settings)

@@ -1,11 +1,14 @@
 //! One stream record → what changed in one bucket.
 
+use super::terms::{BucketTerms, LimitTerms};
 use crate::{
     decimal::{EpochMs, MilliTokens, NotAnInteger, integer},
     event::{EventName, Record, creation::Created},
     json::surrogate,
+    schedule::Decoder,
     schema::{
         audit,
+        bucket::Schema,
         image::{Image, Limit},
         key::{BucketKey, ItemKind},
         watermark::Watermark,
@@ -14,6 +17,7 @@ use crate::{
 };
 use alloc::{
     borrow::Cow,
+    rc::Rc,
     string::{String, ToString},
     vec::Vec,
 };
@@ -45,14 +49,16 @@ pub struct BucketChange<'a> {
     pub limits: Vec<LimitChange<'a>>,
     /// Limits left out because a counter is missing from an image.
     pub uncounted: Vec<&'a str>,
-    /// The bucket follows rules of a newer schema generation.
-    pub is_newer: bool,
+    /// What generation D says of it.
+    pub terms: BucketTerms<'a>,
+    /// Which schema generation its attributes tell.
+    pub schema: Schema,
     /// The bucket must not be copied to another shard.
     pub is_unclonable: bool,
 }
 
 /// A limit after the change, and how much of it was consumed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LimitChange<'a> {
     /// Its name.
     pub name: &'a str,
@@ -74,6 +80,10 @@ pub struct LimitChange<'a> {
     pub refill_amount: MilliTokens,
     /// The period in milliseconds (`rp`).
     pub refill_period: i128,
+    /// It is metered and not enforced (`soft`).
+    pub is_soft: bool,
+    /// What generation D says of it, if anything.
+    pub terms: Option<Rc<LimitTerms>>,
 }
 
 impl<'a> BucketChange<'a> {
@@ -86,6 +96,7 @@ impl<'a> BucketChange<'a> {
         record: &'a Record<'_>,
         now: u64,
         settings: &Settings,
+        decoder: &mut Decoder<'a>,
     ) -> Result<Option<Self>, String> {
         if let Some(problem) = record.malformed {
             return Err(problem.into());
@@ -122,13 +133,14 @@ impl<'a> BucketChange<'a> {
             old_shard_count: None,
             limits: Vec::new(),
             uncounted: Vec::new(),
-            is_newer: new.is_newer,
-            is_unclonable: new.is_newer || new.is_unclonable,
+            terms: BucketTerms::read(new, decoder)?,
+            schema: new.schema,
+            is_unclonable: new.schema > Schema::ByKey || new.is_unclonable,
         };
         if new.shard_count.is_some() {
             change.old_shard_count = optional(old.and_then(|old| old.shard_count.as_deref()))?;
         }
-        change.read_limits(new, old, settings)?;
+        change.read_limits(new, old, settings, decoder)?;
         Ok(Some(change))
     }
 
@@ -137,6 +149,7 @@ impl<'a> BucketChange<'a> {
         new: &'a Image<'_>,
         old: Option<&Image<'_>>,
         settings: &Settings,
+        decoder: &mut Decoder<'a>,
     ) -> Result<(), String> {
         let starts_from_zero = settings.corrects(Correction::FirstConsumption)
             && (self.event == EventName::Insert || old.is_some_and(|old| old.pk.is_some()));
@@ -147,8 +160,9 @@ impl<'a> BucketChange<'a> {
                 .or(starts_from_zero.then_some("0"));
             match (limit.consumed.as_deref(), before) {
                 (Some(after), Some(before)) => {
-                    self.limits
-                        .push(LimitChange::read(name, limit, old, (after, before))?)
+                    let terms = self.terms.read_limit(name, limit, new, decoder)?;
+                    let read = LimitChange::read(name, limit, old, (after, before))?;
+                    self.limits.push(LimitChange { terms, ..read });
                 }
                 _ => self.uncounted.push(name),
             }
@@ -235,7 +249,17 @@ impl<'a> LimitChange<'a> {
             burst: optional(limit.burst.as_deref())?.map(MilliTokens),
             refill_amount: amount(&limit.refill_amount).map(MilliTokens)?,
             refill_period: amount(&limit.refill_period)?,
+            is_soft: match &limit.soft {
+                Some(until) => optional(until.as_deref()).map(|_| true)?,
+                None => false,
+            },
+            terms: None,
         })
+    }
+
+    /// Whether more was consumed than there was, which a soft limit allows.
+    pub fn is_overdrawn(&self) -> bool {
+        self.is_soft && self.consumed.0 > 0 && self.tokens.0 < 0
     }
 }
 

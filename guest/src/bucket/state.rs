@@ -3,16 +3,19 @@
 use super::{
     arithmetic::Fill,
     change::{BucketChange, LimitChange},
+    rulebook::Rulebook,
+    terms::{BucketTerms, LimitTerms, Window},
 };
 use crate::{
     contract::Key,
     decimal::{EpochMs, MilliTokens},
     event::EventName,
+    schedule::Parameters,
     schema::{
-        bucket::WRITE_LIMIT,
+        bucket::{Schema, WRITE_LIMIT},
         key::{BucketKey, Form},
     },
-    settings::{Correction, RefillCeiling, Settings},
+    settings::{RefillCeiling, Settings},
 };
 use alloc::{
     collections::{BTreeMap, BTreeSet},
@@ -31,8 +34,10 @@ pub struct Bucket<'a> {
     pub shard_count: i128,
     /// Whether the shard count rose in the batch.
     pub has_risen: bool,
-    /// Whether its rules are known; if not, only its usage is summed.
-    pub is_known: bool,
+    /// The rules it is looked after by.
+    pub rules: Rulebook,
+    /// What generation D says of it; that of the last record.
+    pub terms: BucketTerms<'a>,
     /// The records about it.
     pub records: Vec<u32>,
     /// Its limits as last seen, in the order in which they were first seen; what was consumed is summed.
@@ -41,6 +46,28 @@ pub struct Bucket<'a> {
     stored_at: (&'a str, &'a str),
     /// Whether the last record moved `rf` and consumed nothing: a refill.
     ends_in_refill: bool,
+    /// The latest schema generation that a record's attributes tell.
+    schema: Schema,
+}
+
+/// Whether it can be said what a bucket may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Knowledge<'b> {
+    /// It can.
+    Full,
+    /// One of its schedules cannot be read, and why.
+    Undecodable(&'b str),
+    /// It follows rules of a schema generation that is not known.
+    Later,
+}
+
+/// What a limit is filled by at a certain time, divided over the shards of its bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// What it has after a reset.
+    pub share: MilliTokens,
+    /// How it is filled between resets.
+    pub fill: Fill,
 }
 
 /// What becomes of the tokens that writes to a bucket take.
@@ -53,7 +80,7 @@ pub enum WriteTokens {
 }
 
 /// The buckets that were changed in a batch, in the order in which they were first seen.
-pub fn buckets<'a>(changes: &[BucketChange<'a>]) -> Vec<Bucket<'a>> {
+pub fn buckets<'a>(changes: &[BucketChange<'a>], settings: &Settings) -> Vec<Bucket<'a>> {
     let mut places: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     let mut buckets: Vec<Bucket<'_>> = Vec::new();
     let mut seen = BTreeSet::new();
@@ -70,33 +97,35 @@ pub fn buckets<'a>(changes: &[BucketChange<'a>]) -> Vec<Bucket<'a>> {
             continue;
         }
         let at = *places.entry(change.stored_at).or_insert_with(|| {
-            buckets.push(Bucket::new(change));
+            buckets.push(Bucket::new(change, settings));
             buckets.len().saturating_sub(1)
         });
         if let Some(bucket) = buckets.get_mut(at) {
-            bucket.add(change);
+            bucket.add(change, settings);
         }
     }
     buckets
 }
 
 impl<'a> Bucket<'a> {
-    fn new(change: &BucketChange<'a>) -> Self {
+    fn new(change: &BucketChange<'a>, settings: &Settings) -> Self {
         Self {
             key: change.key,
             last_refill: EpochMs::default(),
             moved_from: None,
             shard_count: 1,
             has_risen: false,
-            is_known: true,
+            rules: Rulebook::of(change.key.form, change.schema, settings),
+            terms: BucketTerms::default(),
             records: Vec::new(),
             limits: Vec::new(),
             stored_at: change.stored_at,
             ends_in_refill: false,
+            schema: change.schema,
         }
     }
 
-    fn add(&mut self, change: &BucketChange<'a>) {
+    fn add(&mut self, change: &BucketChange<'a>, settings: &Settings) {
         self.last_refill = change.last_refill.unwrap_or_default();
         self.moved_from = self.moved_by(change);
         let consumes = change.limits.iter().any(|limit| limit.consumed.0 != 0);
@@ -106,7 +135,11 @@ impl<'a> Bucket<'a> {
                 .is_some_and(|old| old != self.last_refill);
         self.shard_count = change.shard_count;
         self.has_risen |= change.rise().is_some();
-        self.is_known &= !change.is_newer;
+        if change.schema > self.schema {
+            self.schema = change.schema;
+            self.rules = Rulebook::of(self.key.form, self.schema, settings);
+        }
+        self.terms = change.terms.clone();
         self.records.push(change.record);
         for limit in &change.limits {
             match self
@@ -116,9 +149,12 @@ impl<'a> Bucket<'a> {
             {
                 Some(known) => {
                     let consumed = MilliTokens(known.consumed.0.saturating_add(limit.consumed.0));
-                    *known = LimitChange { consumed, ..*limit };
+                    *known = LimitChange {
+                        consumed,
+                        ..limit.clone()
+                    };
                 }
-                None => self.limits.push(*limit),
+                None => self.limits.push(limit.clone()),
             }
         }
     }
@@ -165,21 +201,68 @@ impl<'a> Bucket<'a> {
         }
     }
 
-    /// How a limit of the bucket is filled, divided over `shards`.
-    pub fn fill(&self, limit: &LimitChange<'_>, shards: i128, settings: &Settings) -> Fill {
+    /// Whether it can be said what the bucket may have.
+    pub fn knowledge(&self) -> Knowledge<'_> {
+        match (self.schema, &self.terms.undecodable) {
+            (Schema::Later, _) => Knowledge::Later,
+            (_, Some(problem)) => Knowledge::Undecodable(problem),
+            (_, None) => Knowledge::Full,
+        }
+    }
+
+    /// What generation D says of a limit; nothing of the one that counts writes.
+    pub fn terms_of<'l>(&self, limit: &'l LimitChange<'_>) -> Option<&'l LimitTerms> {
+        let terms = limit.terms.as_deref()?;
+        (!self.key.is_write_limit(limit.name)).then_some(terms)
+    }
+
+    /// The windows in force, each with its limit.
+    pub fn windows(&self) -> impl Iterator<Item = (&LimitChange<'a>, &Window)> {
+        let window = |limit| Some((limit, self.terms_of(limit)?.window_in_force()?));
+        self.limits.iter().filter_map(window)
+    }
+
+    /// What a limit of the bucket is filled by at `now`, divided over `shards`.
+    pub fn measure(
+        &self,
+        limit: &LimitChange<'_>,
+        shards: i128,
+        now: EpochMs,
+        settings: &Settings,
+    ) -> Measure {
         let burst = match self.key.form {
             Form::Unprefixed => limit.burst,
             Form::Entity | Form::Sharded { .. } => limit
                 .burst
                 .filter(|_| settings.ceiling == RefillCeiling::Burst),
         };
-        let is_whole =
-            self.key.is_write_limit(limit.name) && settings.corrects(Correction::FullRefill);
-        let shards = if is_whole { 1 } else { shards };
-        Fill {
-            ceiling: burst.unwrap_or(limit.capacity).0.div_euclid(shards),
-            rate: limit.refill_amount.0.div_euclid(shards),
+        let base = Parameters {
+            capacity: burst.unwrap_or(limit.capacity),
+            amount: limit.refill_amount,
             period: limit.refill_period,
+        };
+        let terms = self.terms_of(limit);
+        let schedule = terms.and_then(|terms| terms.times.schedule.as_ref());
+        let Parameters {
+            capacity,
+            amount,
+            period,
+        } = schedule.map_or(base, |schedule| schedule.at(base, now));
+        let is_whole = self.rules.has_whole_writes && self.key.is_write_limit(limit.name);
+        let shards = if is_whole { 1 } else { shards };
+        let granted = terms.filter(|terms| terms.is_granted());
+        let sized_for = granted
+            .and_then(|terms| terms.grant_count)
+            .filter(|count| *count >= 1);
+        let top_up = granted.and_then(|terms| terms.top_up).unwrap_or_default();
+        let ceiling = capacity.0.div_euclid(sized_for.unwrap_or(shards));
+        Measure {
+            share: MilliTokens(capacity.0.div_euclid(shards)),
+            fill: Fill {
+                ceiling: ceiling.saturating_add(top_up.0),
+                rate: amount.0.div_euclid(shards),
+                period,
+            },
         }
     }
 }

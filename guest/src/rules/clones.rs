@@ -12,7 +12,7 @@ use crate::{
     input::Input,
     known::Shown,
     schema::{
-        bucket::{SHARD_COUNT, stored_shard_count},
+        bucket::{SHARD_COUNT, Schema, stored_shard_count},
         key::{BucketKey, Form},
     },
     settings::Correction,
@@ -79,7 +79,7 @@ fn rise(change: &BucketChange<'_>, draft: &mut Draft) -> Option<Rise> {
     }
     let (from, to) = change.rise().filter(|(from, _)| *from >= 1)?;
     // The refill has said so already.
-    if change.is_newer {
+    if change.schema == Schema::Later {
         return None;
     }
     if change.is_unclonable {

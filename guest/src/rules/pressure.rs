@@ -8,10 +8,11 @@ use crate::{
     bucket::{
         arithmetic::{Fill, Gain, Overflow, is_below},
         change::LimitChange,
+        rulebook::PressureRule,
         state::{Bucket, WriteTokens},
     },
-    contract::{Level, OnConflict, Purpose, Scope, Test, Write},
-    decimal::MilliTokens,
+    contract::{Entry, Level, OnConflict, Purpose, Scope, Test, Write},
+    decimal::{EpochMs, MilliTokens},
     draft::Draft,
     input::Input,
     schema::{
@@ -40,6 +41,8 @@ pub struct Pressure {
 enum Verdict {
     /// It stays as it is.
     Stay,
+    /// It has as many shards as its clients know.
+    AtMost { count: i128, most: i128 },
     /// It is under pressure, but no further split is allowed: its shard count, and why.
     Stop { count: i128, reason: String },
     /// It is split.
@@ -48,7 +51,17 @@ enum Verdict {
         to: i128,
         /// Write tokens left of their capacity, as JSON text.
         ratio: String,
+        /// What is said of many shards.
+        warning: Option<Warning>,
     },
+}
+
+/// What is worth a warning once a bucket is split.
+enum Warning {
+    /// It has many shards.
+    Many,
+    /// It has as many as its clients know.
+    AtMost(i128),
 }
 
 /// Decides of each bucket, once: everything that depends on it is handed the decision.
@@ -65,38 +78,49 @@ pub fn judge(buckets: &[Bucket<'_>], input: &Input<'_>) -> Vec<Pressure> {
 
 /// The verdict of a bucket under pressure; none of one that is not.
 fn verdict(bucket: &Bucket<'_>, input: &Input<'_>) -> Option<Verdict> {
-    let is_corrected = input.settings.corrects(Correction::ShardPressure);
+    let rule = bucket.rules.pressure;
+    let is_corrected = rule == PressureRule::Corrected;
     // Its clients have not spread over the new shards yet.
     let is_settling = is_corrected && bucket.has_risen;
-    if !bucket.is_known || bucket.key.form != (Form::Sharded { shard: 0 }) || is_settling {
+    let is_shard_0 = bucket.key.form == Form::Sharded { shard: 0 };
+    if !bucket.rules.is_split || !is_shard_0 || is_settling {
         return None;
     }
     let writes = write_limit(bucket)?;
     let from = bucket.divisor()?;
-    let to = from.checked_mul(2)?;
-    let tokens = if is_corrected {
-        projected(bucket, writes, input)
-    } else {
-        writes.tokens
+    let doubled = from.checked_mul(2)?;
+    let (tokens, to) = match rule {
+        PressureRule::Stored => (writes.tokens, doubled),
+        PressureRule::Projected { most } if from >= most => {
+            return Some(Verdict::AtMost { count: from, most });
+        }
+        PressureRule::Projected { most } => {
+            let tokens = accrued(writes, writes.tokens, bucket.last_refill, input);
+            (tokens, doubled.min(most))
+        }
+        PressureRule::Corrected => (projected(bucket, writes, input), doubled),
     };
     if !is_below(tokens, 5, writes.capacity) {
         return None;
     }
-    let reason = if is_corrected {
-        reason_to_stop(bucket, to, &input.settings)
-    } else {
-        None
-    };
-    Some(match reason {
-        Some(reason) => Verdict::Stop {
+    let reason = is_corrected.then(|| reason_to_stop(bucket, to, &input.settings));
+    if let Some(reason) = reason.flatten() {
+        return Some(Verdict::Stop {
             count: from,
             reason,
-        },
-        None => Verdict::Double {
-            from,
-            to,
-            ratio: ratio(tokens, writes.capacity),
-        },
+        });
+    }
+    let warning = match rule {
+        PressureRule::Projected { most } => (to >= most).then_some(Warning::AtMost(most)),
+        PressureRule::Stored | PressureRule::Corrected => {
+            (to > MANY_SHARDS).then_some(Warning::Many)
+        }
+    };
+    Some(Verdict::Double {
+        from,
+        to,
+        ratio: ratio(tokens, writes.capacity),
+        warning,
     })
 }
 
@@ -134,17 +158,26 @@ fn write_tokens(bucket: &Bucket<'_>, verdict: &Verdict, input: &Input<'_>) -> Wr
 /// A client that moves `rf` does not give write tokens for the time before. Where that happened within the
 /// batch, the stored tokens say nothing, and the batch is judged by itself, as if it had begun with all of them.
 fn projected(bucket: &Bucket<'_>, writes: &LimitChange<'_>, input: &Input<'_>) -> MilliTokens {
+    match bucket.moved_from {
+        Some(rf) => {
+            let left = writes.capacity.0.saturating_sub(writes.consumed.0.max(0));
+            accrued(writes, MilliTokens(left), rf, input)
+        }
+        None => accrued(writes, writes.tokens, bucket.last_refill, input),
+    }
+}
+
+/// What write tokens become from `since` to the time of the batch.
+fn accrued(
+    writes: &LimitChange<'_>,
+    tokens: MilliTokens,
+    since: EpochMs,
+    input: &Input<'_>,
+) -> MilliTokens {
     let fill = Fill {
         ceiling: writes.capacity.0,
         rate: writes.refill_amount.0,
         period: writes.refill_period,
-    };
-    let (tokens, since) = match bucket.moved_from {
-        Some(rf) => (
-            MilliTokens(writes.capacity.0.saturating_sub(writes.consumed.0.max(0))),
-            rf,
-        ),
-        None => (writes.tokens, bucket.last_refill),
     };
     let elapsed = i128::from(input.now).saturating_sub(since.0);
     match fill.gain(tokens, elapsed) {
@@ -188,6 +221,15 @@ pub fn plan(buckets: &[Bucket<'_>], pressures: &[Pressure], draft: &mut Draft) {
     for (bucket, pressure) in buckets.iter().zip(pressures) {
         match &pressure.verdict {
             Verdict::Stay => {}
+            Verdict::AtMost { count, most } => {
+                let message = "Proactive shard skipped - at MAX_SHARD_COUNT";
+                draft
+                    .line(Level::Debug, Scope::Processor, message)
+                    .bucket(&bucket.key)
+                    .number("shard_count", count)
+                    .number("max_shard_count", most)
+                    .log();
+            }
             Verdict::Stop { count, reason } => {
                 let message = format!("Proactive shard doubling stopped - {reason}");
                 draft
@@ -196,31 +238,63 @@ pub fn plan(buckets: &[Bucket<'_>], pressures: &[Pressure], draft: &mut Draft) {
                     .number("shard_count", count)
                     .log();
             }
-            Verdict::Double { from, to, ratio } => {
-                let write = bump(bucket, (*from, *to), ratio, draft);
+            Verdict::Double {
+                from,
+                to,
+                ratio,
+                warning,
+            } => {
+                let lines = lines(bucket, (*from, *to), ratio, warning.as_ref(), draft);
+                let write = bump(bucket, (*from, *to), lines, draft);
                 draft.write(write);
             }
         }
     }
 }
 
-fn bump(bucket: &Bucket<'_>, (from, to): (i128, i128), ratio: &str, draft: &mut Draft) -> Write {
-    let mut when_applied = draft
+/// What is said once a bucket is split.
+fn lines(
+    bucket: &Bucket<'_>,
+    (from, to): (i128, i128),
+    ratio: &str,
+    warning: Option<&Warning>,
+    draft: &mut Draft,
+) -> Vec<Entry> {
+    let mut lines = draft
         .line(Level::Info, Scope::Processor, "Proactive shard doubling")
         .bucket(&bucket.key)
         .number("old_count", from)
         .number("new_count", to)
         .number("token_ratio", ratio)
         .entries();
-    if to > MANY_SHARDS {
-        let message = "High shard count after proactive doubling";
-        let line = draft
-            .line(Level::Warning, Scope::Processor, message)
-            .bucket(&bucket.key)
-            .number("shard_count", to)
-            .number("threshold", MANY_SHARDS);
-        when_applied.extend(line.entries());
-    }
+    let (message, field, bound) = match warning {
+        None => return lines,
+        Some(Warning::Many) => (
+            "High shard count after proactive doubling",
+            "threshold",
+            MANY_SHARDS,
+        ),
+        Some(Warning::AtMost(most)) => (
+            "Shard count reached MAX_SHARD_COUNT after proactive doubling",
+            "max_shard_count",
+            *most,
+        ),
+    };
+    let line = draft
+        .line(Level::Warning, Scope::Processor, message)
+        .bucket(&bucket.key)
+        .number("shard_count", to)
+        .number(field, bound);
+    lines.extend(line.entries());
+    lines
+}
+
+fn bump(
+    bucket: &Bucket<'_>,
+    (from, to): (i128, i128),
+    when_applied: Vec<Entry>,
+    draft: &mut Draft,
+) -> Write {
     let key = bucket.stored_key();
     let message = "Proactive shard skipped - concurrent bump";
     Write {

@@ -6,6 +6,7 @@ use crate::{
     draft::Draft,
     event::{Element, EventName, Record},
     input::Input,
+    schedule::Decoder,
     settings::{Correction, Settings},
 };
 use alloc::{format, string::String, vec::Vec};
@@ -17,8 +18,9 @@ pub fn changes<'a>(
     draft: &mut Draft,
 ) -> Vec<BucketChange<'a>> {
     let mut changes = Vec::new();
+    let mut decoder = Decoder::default();
     for (index, element) in (0..).zip(elements) {
-        match read(index, element, input) {
+        match read(index, element, input, &mut decoder) {
             Ok(None) => {}
             Ok(Some(change)) => {
                 for limit in &change.uncounted {
@@ -48,11 +50,12 @@ fn read<'a>(
     index: u32,
     element: &'a Element<'a>,
     input: &Input<'_>,
+    decoder: &mut Decoder<'a>,
 ) -> Result<Option<BucketChange<'a>>, String> {
     match element {
         Element::Bad(problem) => Err(problem.clone()),
         Element::Record(record) if is_relevant(record, &input.settings) => {
-            BucketChange::read(index, record, input.now, &input.settings)
+            BucketChange::read(index, record, input.now, &input.settings, decoder)
         }
         Element::Record(_) => Ok(None),
     }

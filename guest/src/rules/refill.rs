@@ -1,23 +1,28 @@
 //! Which buckets are refilled, and by how much.
 //!
 //! A bucket gains tokens with time, but only a write that moves `rf` hands them out: the client's on its slow path, or
-//! this program's, which saves the client that path (rules: "Refill").
+//! this program's, which saves the client that path. Resets and windows of quotas are done by the same write, because
+//! clients tell what is due by `rf` (rules: "Refill").
+
+mod decision;
+mod update;
+mod validity;
 
 use crate::{
     bucket::{
-        arithmetic::{Gain, Overflow},
         change::LimitChange,
-        state::{Bucket, WriteTokens},
+        state::{Bucket, Knowledge, WriteTokens},
     },
-    contract::{Level, OnConflict, Purpose, Scope, Test, Write},
-    decimal::{INTEGER_BOUND, MilliTokens},
-    draft::Draft,
+    contract::{Level, OnConflict, Purpose, Scope, Write},
+    decimal::EpochMs,
+    draft::{Draft, Line},
     input::Input,
-    schema::bucket::{LAST_REFILL, LimitField},
-    settings::Correction,
+    schema::key::Form,
     write,
 };
 use alloc::vec::Vec;
+use decision::{Decision, Reason, Refill};
+use update::{Unfit, Update};
 
 /// Plans the refills of all buckets. `write_tokens` says of each what becomes of its write tokens.
 pub fn plan(
@@ -26,131 +31,143 @@ pub fn plan(
     input: &Input<'_>,
     draft: &mut Draft,
 ) {
-    let unknown = || buckets.iter().filter(|bucket| !bucket.is_known);
-    draft.count_degraded(unknown().count());
-    for bucket in unknown() {
-        let message = "Bucket uses a newer schema - usage only";
-        draft
-            .line(Level::Warning, Scope::Processor, message)
-            .bucket(&bucket.key)
-            .log();
+    let is_degraded = |bucket: &&Bucket<'_>| bucket.knowledge() != Knowledge::Full;
+    draft.count_degraded(buckets.iter().filter(is_degraded).count());
+    for bucket in buckets {
+        degrade(bucket, draft);
     }
     for (bucket, write_tokens) in buckets.iter().zip(write_tokens) {
-        if bucket.is_known {
+        if bucket.knowledge() == Knowledge::Full {
             refill(bucket, write_tokens, input, draft);
         }
     }
 }
 
+/// Says that of a bucket only usage is summed, where that is so.
+fn degrade(bucket: &Bucket<'_>, draft: &mut Draft) {
+    let line = match bucket.knowledge() {
+        Knowledge::Full => return,
+        Knowledge::Later => {
+            let message = "Bucket uses a newer schema - usage only";
+            warning(message, bucket, draft)
+        }
+        Knowledge::Undecodable(reason) => {
+            let message = "Undecodable stored schedule - skipping refill for this bucket";
+            let shard = match bucket.key.form {
+                Form::Sharded { shard } => shard,
+                Form::Unprefixed | Form::Entity => 0,
+            };
+            warning(message, bucket, draft)
+                .number("shard_id", shard)
+                .text("reason", reason)
+        }
+    };
+    line.log();
+}
+
 fn refill(bucket: &Bucket<'_>, write_tokens: WriteTokens, input: &Input<'_>, draft: &mut Draft) {
     let Some(shards) = bucket.divisor() else {
-        let message = "Invalid shard_count - refill skipped";
-        draft
-            .line(Level::Warning, Scope::Processor, message)
-            .bucket(&bucket.key)
+        warning("Invalid shard_count - refill skipped", bucket, draft)
             .number("shard_count", bucket.shard_count)
             .log();
         return;
     };
     match decide(bucket, shards, write_tokens, input) {
-        Ok(additions) if additions.is_empty() => draft
-            .line(
-                Level::Debug,
-                Scope::Processor,
-                "Refill skipped - sufficient tokens",
-            )
-            .bucket(&bucket.key)
-            .log(),
-        Ok(additions) => {
-            let write = write_of(bucket, &additions, input, draft);
+        Ok(Outcome::Nothing) => {
+            debug("Refill skipped - sufficient tokens", bucket, draft).log();
+        }
+        Ok(Outcome::LeftAlone(limit, reason)) => {
+            let message = match reason {
+                Reason::Ended => "Refill skipped - an unapplied duration window has already ended",
+                Reason::Ahead => "Refill skipped - a duration window begins in the future",
+            };
+            debug(message, bucket, draft)
+                .text("limit_name", limit.name)
+                .log();
+        }
+        Ok(Outcome::Refill(refill, update)) => {
+            let write = write_of(bucket, &refill, update, draft);
             draft.write(write);
         }
-        Err(Overflow) => draft
-            .line(
-                Level::Warning,
-                Scope::Processor,
-                "Refill skipped - number out of range",
+        Err(Unfit::Ahead) => {
+            debug("Refill skipped - rf is ahead of the clock", bucket, draft).log();
+        }
+        Err(Unfit::OutOfRange) => {
+            warning("Refill skipped - number out of range", bucket, draft).log();
+        }
+        Err(Unfit::TooLarge) => {
+            warning(
+                "Refill skipped - too many limits for one update",
+                bucket,
+                draft,
             )
-            .bucket(&bucket.key)
-            .log(),
+            .log();
+        }
     }
 }
 
-/// What to add to which limit; nothing where no limit needs it.
-fn decide<'a>(
-    bucket: &Bucket<'a>,
+/// What becomes of a bucket, with the update that makes it so.
+enum Outcome<'b, 'a> {
+    Nothing,
+    LeftAlone(&'b LimitChange<'a>, Reason),
+    Refill(Refill<'b, 'a>, Update),
+}
+
+fn decide<'b, 'a>(
+    bucket: &'b Bucket<'a>,
     shards: i128,
     write_tokens: WriteTokens,
     input: &Input<'_>,
-) -> Result<Vec<(&'a str, MilliTokens)>, Overflow> {
-    let settings = &input.settings;
-    let elapsed = i128::from(input.now)
-        .checked_sub(bucket.last_refill.0)
-        .ok_or(Overflow)?;
-    if settings.corrects(Correction::IdleBatches) && bucket.is_just_refilled() {
-        return Ok(Vec::new());
-    }
-    let starts_anew = write_tokens == WriteTokens::StartAnew;
-    let is_full = settings.corrects(Correction::FullRefill) || starts_anew;
-    let mut is_needed = false;
-    let mut additions = Vec::new();
-    for limit in &bucket.limits {
-        if starts_anew && bucket.key.is_write_limit(limit.name) {
-            let missing = limit.capacity.0.checked_sub(limit.tokens.0);
-            is_needed = true;
-            additions.push((limit.name, MilliTokens(missing.ok_or(Overflow)?)));
-        } else if let Some(Gain { added, projected }) = bucket
-            .fill(limit, shards, settings)
-            .gain(limit.tokens, elapsed)?
-        {
-            let needs = would_run_out(limit, projected);
-            is_needed |= needs;
-            if needs || is_full {
-                additions.push((limit.name, added));
-            }
+) -> Result<Outcome<'b, 'a>, Unfit> {
+    let now = EpochMs(input.now.into());
+    let decision = decision::decide(bucket, shards, write_tokens, now, &input.settings)?;
+    Ok(match decision {
+        Decision::Nothing => Outcome::Nothing,
+        Decision::LeftAlone(limit, reason) => Outcome::LeftAlone(limit, reason),
+        Decision::Refill(refill) => {
+            let update = Update::of(bucket, &refill, shards, now)?;
+            Outcome::Refill(refill, update)
         }
-    }
-    if additions.iter().any(|(_, added)| added.0 >= INTEGER_BOUND) {
-        return Err(Overflow);
-    }
-    Ok(if is_needed { additions } else { Vec::new() })
-}
-
-/// Whether that many tokens would not last for another batch like this one.
-fn would_run_out(limit: &LimitChange<'_>, projected: MilliTokens) -> bool {
-    projected < limit.consumed.max(MilliTokens(0))
+    })
 }
 
 fn write_of(
     bucket: &Bucket<'_>,
-    additions: &[(&str, MilliTokens)],
-    input: &Input<'_>,
+    refill: &Refill<'_, '_>,
+    update: Update,
     draft: &mut Draft,
 ) -> Write {
     let key = bucket.stored_key();
-    let now = write::set(LAST_REFILL, write::number(input.now));
-    let added = additions
-        .iter()
-        .map(|(limit, added)| write::add(LimitField::Tokens.of(limit), added.0));
-    let assignments = core::iter::once(now).chain(added).collect();
-    let seen = Test::Equals(write::number(bucket.last_refill.0));
-    let message = "Refill skipped - concurrent rf update";
+    let names = |is_rolled: bool| {
+        let added = refill.changes.iter();
+        added
+            .filter(move |added| added.rolled.is_some() == is_rolled)
+            .map(|added| added.limit.name)
+    };
+    let mut refilled =
+        debug("Bucket refilled", bucket, draft).texts("limits_refilled", names(false));
+    if bucket.rules.pins {
+        refilled = refilled.texts("windows_rolled", names(true));
+    }
     Write {
         purpose: Purpose::Refill,
-        operation: write::update(key, assignments, [write::when(LAST_REFILL, seen)].into()),
+        operation: write::update(key, update.assignments, update.conditions),
         records: bucket.records.clone(),
         updates: 1,
         windows: Vec::new(),
         on_conflict: OnConflict::Skip,
-        when_applied: draft
-            .line(Level::Debug, Scope::Processor, "Bucket refilled")
-            .bucket(&bucket.key)
-            .texts("limits_refilled", additions.iter().map(|(limit, _)| *limit))
-            .entries(),
-        when_conflicted: draft
-            .line(Level::Debug, Scope::Processor, message)
-            .bucket(&bucket.key)
-            .entries(),
+        when_applied: refilled.entries(),
+        when_conflicted: debug("Refill skipped - concurrent rf update", bucket, draft).entries(),
         position: draft.position(),
     }
+}
+
+fn warning<'d>(message: &str, bucket: &Bucket<'_>, draft: &'d mut Draft) -> Line<'d> {
+    let line = draft.line(Level::Warning, Scope::Processor, message);
+    line.bucket(&bucket.key)
+}
+
+fn debug<'d>(message: &str, bucket: &Bucket<'_>, draft: &'d mut Draft) -> Line<'d> {
+    let line = draft.line(Level::Debug, Scope::Processor, message);
+    line.bucket(&bucket.key)
 }

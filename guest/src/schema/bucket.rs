@@ -14,14 +14,35 @@ pub const SHARD_COUNT: &str = "shard_count";
 /// may own a limit of that name.
 pub const WRITE_LIMIT: &str = "wcu";
 
-/// Attributes that only generations after C write.
-const NEWER: [&str; 3] = ["sched", "rsched", "vu"];
+/// The schedule of parameters that holds for all limits without one of their own. Generation D.
+pub const SCHEDULE: &str = "sched";
+
+/// The schedule of resets, likewise.
+const RESETS: &str = "rsched";
+
+/// The time zone of all schedules of the item.
+const ZONE: &str = "sched_tz";
+
+/// Until when clients may go by what the item says of its limits. Generation D.
+pub const VALID_UNTIL: &str = "vu";
 
 /// Attributes that belong to one of an entity's lives: a copy for another shard must not take them along.
 const UNCLONABLE: [&str; 2] = ["pgen", "pinc"];
 
-/// A field of a limit that generation C writes and no rule reads.
-const SOFT: &str = "soft";
+/// The value of a limit's schedule that says it has none, whatever the item has.
+pub const NO_SCHEDULE: &str = "-";
+
+/// Which schema generation the attributes of a bucket tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Schema {
+    /// None after C: its key says which.
+    #[default]
+    ByKey,
+    /// Generation D: schedules, windows, quotas.
+    D,
+    /// A later one, whose rules are not known.
+    Later,
+}
 
 /// What an attribute of a bucket is.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,8 +53,16 @@ pub enum BucketAttribute<'a> {
     ShardCount,
     /// A field of the limit of this name.
     Limit(Cow<'a, str>, LimitField),
-    /// One that only generations after C write.
-    Newer,
+    /// [`SCHEDULE`].
+    Schedule,
+    /// The item's schedule of resets.
+    Resets,
+    /// The time zone of its schedules.
+    Zone,
+    /// [`VALID_UNTIL`].
+    ValidUntil,
+    /// One that only generations after D write.
+    Later,
     /// One that a copy for another shard must not take along.
     Unclonable,
     /// One that no rule reads.
@@ -55,16 +84,46 @@ pub enum LimitField {
     RefillPeriod,
     /// `tc`: total consumed, the counter that usage is read from.
     Consumed,
+    /// `sched`: its own schedule of parameters.
+    Schedule,
+    /// `rsched`: its own schedule of resets.
+    Resets,
+    /// `ws`: when its current window began.
+    WindowStart,
+    /// `rsa`: how long a window lasts, in seconds.
+    WindowLength,
+    /// `wa`: the start of the window that its tokens reflect.
+    WindowApplied,
+    /// `wtc`: the counter when its current window was announced here.
+    WindowMark,
+    /// `gc`: for how many shards its grant was sized.
+    GrantCount,
+    /// `tu`: tokens bought on top of the grant.
+    TopUp,
+    /// `rn`: resets by an operator; no rule reads it.
+    OperatorResets,
+    /// `soft`: it is metered and not enforced.
+    Soft,
 }
 
 impl LimitField {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 16] = [
         Self::Tokens,
         Self::Capacity,
         Self::Burst,
         Self::RefillAmount,
         Self::RefillPeriod,
         Self::Consumed,
+        Self::Schedule,
+        Self::Resets,
+        Self::WindowStart,
+        Self::WindowLength,
+        Self::WindowApplied,
+        Self::WindowMark,
+        Self::GrantCount,
+        Self::TopUp,
+        Self::OperatorResets,
+        Self::Soft,
     ];
 
     fn name(self) -> &'static str {
@@ -75,6 +134,38 @@ impl LimitField {
             Self::RefillAmount => "ra",
             Self::RefillPeriod => "rp",
             Self::Consumed => "tc",
+            Self::Schedule => "sched",
+            Self::Resets => "rsched",
+            Self::WindowStart => "ws",
+            Self::WindowLength => "rsa",
+            Self::WindowApplied => "wa",
+            Self::WindowMark => "wtc",
+            Self::GrantCount => "gc",
+            Self::TopUp => "tu",
+            Self::OperatorResets => "rn",
+            Self::Soft => "soft",
+        }
+    }
+
+    /// The generation that it tells. A soft limit is refilled like any other, so that it tells none.
+    fn schema(self) -> Schema {
+        match self {
+            Self::Tokens
+            | Self::Capacity
+            | Self::Burst
+            | Self::RefillAmount
+            | Self::RefillPeriod
+            | Self::Consumed
+            | Self::Soft => Schema::ByKey,
+            Self::Schedule
+            | Self::Resets
+            | Self::WindowStart
+            | Self::WindowLength
+            | Self::WindowApplied
+            | Self::WindowMark
+            | Self::GrantCount
+            | Self::TopUp
+            | Self::OperatorResets => Schema::D,
         }
     }
 
@@ -103,7 +194,10 @@ impl<'a> BucketAttribute<'a> {
         match name.as_ref() {
             LAST_REFILL => return Self::LastRefill,
             SHARD_COUNT => return Self::ShardCount,
-            name if NEWER.contains(&name) => return Self::Newer,
+            SCHEDULE => return Self::Schedule,
+            RESETS => return Self::Resets,
+            ZONE => return Self::Zone,
+            VALID_UNTIL => return Self::ValidUntil,
             name if UNCLONABLE.contains(&name) => return Self::Unclonable,
             _ => {}
         }
@@ -116,10 +210,20 @@ impl<'a> BucketAttribute<'a> {
         };
         match limit {
             Some((limit, field)) => Self::Limit(limit, field),
-            None => match split(name) {
-                Some((_, field)) if field != SOFT => Self::Newer,
-                _ => Self::Other,
-            },
+            None if split(name).is_some() => Self::Later,
+            None => Self::Other,
+        }
+    }
+
+    /// The generation that it tells.
+    pub fn schema(&self) -> Schema {
+        match self {
+            Self::LastRefill | Self::ShardCount | Self::Zone | Self::Unclonable | Self::Other => {
+                Schema::ByKey
+            }
+            Self::Limit(_, field) => field.schema(),
+            Self::Schedule | Self::Resets | Self::ValidUntil => Schema::D,
+            Self::Later => Schema::Later,
         }
     }
 }
@@ -168,13 +272,18 @@ mod tests {
             ("b_rpm_tk", limit("rpm", LimitField::Tokens)),
             ("b_a_b_tc", limit("a_b", LimitField::Consumed)),
             ("b_wcu_cp", limit("wcu", LimitField::Capacity)),
-            ("b_rpm_soft", Other),
-            ("b_rpm_xx", Newer),
+            ("b_rpm_soft", limit("rpm", LimitField::Soft)),
+            ("b_a_sched_rsched", limit("a_sched", LimitField::Resets)),
+            ("b_rpm_xx", Later),
+            ("b_rpm_af", Later),
             ("b__tk", Other),
             ("b_tk", Other),
-            ("sched", Newer),
-            ("rsched", Newer),
-            ("vu", Newer),
+            ("sched", Schedule),
+            ("rsched", Resets),
+            ("sched_tz", Zone),
+            ("vu", ValidUntil),
+            ("disabled", Other),
+            ("bypass", Other),
             ("pgen", Unclonable),
             ("pinc", Unclonable),
             ("entity_type", Other),
@@ -182,6 +291,25 @@ mod tests {
             assert_eq!(BucketAttribute::of(&name.into()), expected, "{name}");
             let owned = Cow::Owned(String::from(name));
             assert_eq!(BucketAttribute::of(&owned), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_attribute_tells_the_generation_whose_rules_it_needs() {
+        for (schema, names) in [
+            (
+                Schema::ByKey,
+                "rf shard_count b_x_tk b_x_tc b_x_bx b_x_soft sched_tz pgen pinc bypass disabled",
+            ),
+            (
+                Schema::D,
+                "sched rsched vu b_x_sched b_x_rsched b_x_ws b_x_rsa b_x_wa b_x_wtc b_x_gc b_x_tu b_x_rn",
+            ),
+            (Schema::Later, "b_x_af b_x_mx b_x_"),
+        ] {
+            for name in names.split(' ') {
+                assert_eq!(BucketAttribute::of(&name.into()).schema(), schema, "{name}");
+            }
         }
     }
 

@@ -50,6 +50,11 @@ const RESERVED: [&str; 21] = [
     "LSI5SK",
 ];
 
+/// The counter of how often a soft limit was overdrawn. No limit's name has a `#`.
+pub fn overdrawn(limit: &str) -> String {
+    format!("{limit}#od")
+}
+
 /// Whether a limit of this name cannot have a counter in a snapshot.
 pub fn is_reserved(limit: &str) -> bool {
     RESERVED.contains(&limit) || limit.starts_with(WATERMARK)

@@ -53,6 +53,8 @@ struct Snapshot<'a> {
     span: Option<(&'a Watermark, &'a Watermark)>,
     /// Whole tokens by limit.
     counters: Vec<(&'a str, i128)>,
+    /// How often a soft limit was overdrawn, by limit.
+    overdrawn: Vec<(&'a str, u32)>,
     /// Names of all windows that fall together in the item.
     windows: Vec<&'static str>,
     records: Vec<u32>,
@@ -154,6 +156,7 @@ impl<'a> Snapshot<'a> {
             start,
             span: None,
             counters: Vec::new(),
+            overdrawn: Vec::new(),
             windows: Vec::new(),
             records: Vec::new(),
             updates: 0,
@@ -178,6 +181,9 @@ impl<'a> Snapshot<'a> {
             Some((_, sum)) => *sum = sum.saturating_add(tokens),
             None => self.counters.push((delta.name, tokens)),
         }
+        if delta.is_overdrawn() {
+            self.overdraw(delta.name);
+        }
         if let Some(watermark) = &change.watermark {
             let (first, last) = self.span.unwrap_or((watermark, watermark));
             self.span = Some((first.min(watermark), last.max(watermark)));
@@ -195,6 +201,14 @@ impl<'a> Snapshot<'a> {
             .text("window_key", &self.start)
             .number("tokens_delta", tokens);
         self.when_applied.extend(line.entries());
+    }
+
+    fn overdraw(&mut self, limit: &'a str) {
+        let mut overdrawn = self.overdrawn.iter_mut();
+        match overdrawn.find(|(known, _)| *known == limit) {
+            Some((_, times)) => *times = times.saturating_add(1),
+            None => self.overdrawn.push((limit, 1)),
+        }
     }
 
     /// Leaves a change out of the item and in quarantine: adding it could count it twice, and leaving it out for good
@@ -265,6 +279,8 @@ impl<'a> Snapshot<'a> {
         assignments.extend(by_namespace.map(|(name, entry)| set_if_absent(name, text(entry))));
         assignments.push(set_if_absent(snapshot::EXPIRY, number(expiry)));
         assignments.extend(self.counters.iter().map(|(limit, sum)| add(*limit, sum)));
+        let overdrawn = self.overdrawn.iter();
+        assignments.extend(overdrawn.map(|(limit, times)| add(snapshot::overdrawn(limit), times)));
         assignments.push(add(snapshot::TOTAL_EVENTS, self.updates));
         if let Some((_, last)) = self.span {
             assignments.push(set(self.attribute.as_str(), text(last.as_str())));

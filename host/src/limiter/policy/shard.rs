@@ -22,6 +22,9 @@ pub const LARGEST_ITEM: usize = 400 * 1024;
 /// Shards that a bucket can be brought to, unless the operator allows more.
 pub(super) const MOST_SHARDS: u32 = 1024;
 
+/// Shards that clients split a bucket into.
+const CLIENTS_MOST_SHARDS: i128 = 32;
+
 /// The new shard count, where the update sets that and nothing else.
 fn new_count(write: &UpdateItem) -> Result<i128, String> {
     update::check(write)?;
@@ -64,11 +67,9 @@ pub(super) fn check_bump(write: &UpdateItem, context: &Context<'_>) -> Checked {
             _ => None,
         });
     let tested = tested.ok_or("it is not made on the condition that shard_count is as it was")?;
+    let before = number(tested).filter(|before| *before >= 1);
     require(
-        number(tested)
-            .filter(|before| *before >= 1)
-            .and_then(|before| before.checked_mul(2))
-            == Some(count),
+        before.is_some_and(|before| is_doubled(before, count)),
         "it does not set shard_count to twice of what it tests",
     )?;
     match context.max_shard_count {
@@ -77,6 +78,13 @@ pub(super) fn check_bump(write: &UpdateItem, context: &Context<'_>) -> Checked {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a count is twice another, or as many as clients split a bucket into by themselves.
+fn is_doubled(before: i128, count: i128) -> bool {
+    before.checked_mul(2).is_some_and(|twice| {
+        count == twice || (count == CLIENTS_MOST_SHARDS && (before..twice).contains(&count))
+    }) && before < count
 }
 
 /// A count that is brought to a shard other than 0.
