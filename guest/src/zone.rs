@@ -7,8 +7,8 @@
 use chrono::{Datelike, NaiveDate, Weekday};
 use core::fmt;
 
-/// The release of the IANA time zone database, `2026f`.
-pub const VERSION: &str = table::VERSION;
+// Written by the build script: `VERSION`, and `NAMES` with the table of each.
+include!(concat!(env!("OUT_DIR"), "/zones.rs"));
 
 /// Minutes of a day.
 const DAY: i64 = 24 * 60;
@@ -31,14 +31,14 @@ pub struct Segment {
 impl Zone {
     /// The zone of this name, as IANA spells it: `Europe/Berlin`, not `europe/berlin`.
     pub fn named(name: &str) -> Option<Self> {
-        let at = table::NAMES.binary_search_by_key(&name, |(name, _)| name);
-        let (_, table) = table::NAMES.get(at.ok()?)?;
+        let at = NAMES.binary_search_by_key(&name, |(name, _)| name);
+        let (_, table) = NAMES.get(at.ok()?)?;
         Some(Self(table))
     }
 
     /// Every name, in order.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        table::NAMES.iter().map(|(name, _)| *name)
+        NAMES.iter().map(|(name, _)| *name)
     }
 
     /// The longest span around `minute` in which the offset is constant.
@@ -84,7 +84,7 @@ impl Default for Zone {
 
 impl fmt::Debug for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = table::NAMES
+        let name = NAMES
             .iter()
             .find(|(_, table)| core::ptr::eq(*table, self.0));
         write!(f, "Zone({})", name.map_or("UTC", |(name, _)| name))
@@ -171,12 +171,6 @@ impl Yearly {
             .saturating_add(i64::from(self.minute))
             .saturating_sub(offset)
     }
-}
-
-/// Written by the build script.
-mod table {
-    use crate::zone::{Rule, Summer, Table, Weekday, Yearly};
-    include!(concat!(env!("OUT_DIR"), "/zones.rs"));
 }
 
 #[cfg(test)]

@@ -236,27 +236,27 @@ mod tests {
                     "#USAGE#a#b#2024-01-01T00:00:00Z#daily",
                     &["rpm", "tpm", "total_events"],
                 ),
-                "Warning Processor Error updating snapshot entity_id=ann resource=a#b limit_name=rpm,tpm window=daily,hourly",
+                "Level::Warning Scope::Processor Error updating snapshot entity_id=ann resource=a#b limit_name=rpm,tpm window=daily,hourly",
             ),
             (
                 Purpose::Refill,
                 update("ENTITY#ann", "#BUCKET#gpt-4", &["b_rpm_tk"]),
-                "Warning Processor Error refilling bucket entity_id=ann resource=gpt-4",
+                "Level::Warning Scope::Processor Error refilling bucket entity_id=ann resource=gpt-4",
             ),
             (
                 Purpose::ShardBump,
                 update(&bucket(0), "#STATE", &[]),
-                "Warning Processor Error in proactive sharding entity_id=ann resource=gpt-4",
+                "Level::Warning Scope::Processor Error in proactive sharding entity_id=ann resource=gpt-4",
             ),
             (
                 Purpose::ShardPropagation,
                 update(&bucket(3), "#STATE", &[]),
-                "Warning Processor Error propagating shard_count entity_id=ann resource=gpt-4 shard=3",
+                "Level::Warning Scope::Processor Error propagating shard_count entity_id=ann resource=gpt-4 shard=3",
             ),
             (
                 Purpose::Archive,
                 object.clone(),
-                "Error Archiver Error writing to S3 bucket=Fact(Fact::Bucket) key=audit/a.gz",
+                "Level::Error Scope::Archiver Error writing to S3 bucket=FieldValue::Fact(Fact::Bucket) key=audit/a.gz",
             ),
             (Purpose::Quarantine, object, "nothing"),
         ] {
