@@ -228,7 +228,7 @@ async fn a_difference_is_shown_as_a_person_reads_it_and_exits_1() {
         head.ends_with("event.json: 1 difference, 3 writes"),
         "{head}"
     );
-    let expected = "+ archive elsewhere/object\n+   text/plain, 0 bytes, stored as it is\n+   for no record (0 updates)\n+   on conflict skip\n";
+    let expected = "+ archive elsewhere/object\n+   text/plain, 0 bytes, stored with gzip\n+   for no record (0 updates)\n+   on conflict skip\n";
     assert_eq!(rest, expected);
     let ended = weir(["diff", "--json", &files.real, &files.other, &files.event])
         .run()
