@@ -8,10 +8,10 @@
 )]
 
 pub use exports::weir::aggregator::logic::{
-    Action, Assignment, Attribute, AttributeValue, Batch, BatchPlan as Plan, Ceiling, Change,
-    Check, Compression, Condition, Corrections, Description, Entry, Fact, Field, FieldValue,
-    GroupEntry, Guest, Key, Level, OnConflict, Operation, PlanError, Purpose, PutItem, PutObject,
-    Reject, Scope, Settings, StoredItem, Tally, Test, UpdateItem, Window, Write,
+    Action, Allowed, Assignment, Attribute, AttributeValue, Batch, BatchPlan as Plan, Bounds,
+    Change, Check, Condition, Description, Entry, Fact, Field, FieldValue, GroupEntry, Guest, Key,
+    Level, OnConflict, Operation, OptionDescription, OptionValue, PlanError, Purpose, PutItem,
+    PutObject, Reject, Scope, Settings, StoredItem, Tally, Term, Test, UpdateItem, Write,
 };
 
 wit_bindgen::generate!({

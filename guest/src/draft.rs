@@ -5,7 +5,6 @@ use crate::{
     contract::{
         Entry, Fact, Field, FieldValue, GroupEntry, Level, Plan, Reject, Scope, Tally, Write,
     },
-    event::Record,
     schema::key::BucketKey,
 };
 use alloc::{
@@ -41,6 +40,7 @@ impl Draft {
             deltas: 0,
             duplicates: 0,
             events: 0,
+            degraded: 0,
         };
         let plan = Plan {
             writes: Vec::new(),
@@ -68,8 +68,7 @@ impl Draft {
         self.begin(level, scope, message.into(), false)
     }
 
-    /// Begins the log line of an error: it is built whatever the level, because the response lists it too. To the line
-    /// of a failed write the host adds the reason.
+    /// Begins the log line of an error: it is built whatever the level, because the response lists it too.
     pub fn error_line(
         &mut self,
         level: Level,
@@ -80,10 +79,8 @@ impl Draft {
     }
 
     fn begin(&mut self, level: Level, scope: Scope, message: String, is_error: bool) -> Line<'_> {
-        let position = self.position;
-        self.position = position.saturating_add(1);
         let entry = Entry {
-            position,
+            position: self.position(),
             level,
             scope,
             message,
@@ -96,28 +93,28 @@ impl Draft {
         }
     }
 
-    /// Adds a write.
-    pub fn write(&mut self, write: Write) {
-        self.plan.writes.push(write);
+    /// The next position in the log: that of a line, or of the line that the host makes if a write fails.
+    pub fn position(&mut self) -> u32 {
+        let position = self.position;
+        self.position = position.saturating_add(1);
+        position
     }
 
-    /// Notes that a record could not be used.
-    pub fn reject(&mut self, index: u32, record: Option<&Record<'_>>, reason: String) {
-        let sequence = record.and_then(|record| record.dynamodb.sequence.as_deref());
-        self.push_reject(index, sequence, reason);
+    /// Adds a write. Gives its place in the plan, by which lines about several writes name it.
+    pub fn write(&mut self, write: Write) -> u32 {
+        let place = count(self.plan.writes.len());
+        self.plan.writes.push(write);
+        place
+    }
+
+    /// Notes that a record, or a part of it, could not be used.
+    pub fn reject(&mut self, record: u32, reason: String) {
+        self.plan.rejects.push(Reject { record, reason });
     }
 
     /// Notes that a part of a bucket's change could not be used.
     pub fn reject_change(&mut self, change: &BucketChange<'_>, reason: String) {
-        self.push_reject(change.record, change.sequence, reason);
-    }
-
-    fn push_reject(&mut self, record: u32, sequence: Option<&str>, reason: String) {
-        self.plan.rejects.push(Reject {
-            record,
-            sequence_number: sequence.map(Into::into),
-            reason,
-        });
+        self.reject(change.record, reason);
     }
 
     /// Counts changes of a limit's counter.
@@ -128,6 +125,11 @@ impl Draft {
     /// Counts audit events.
     pub fn count_events(&mut self, events: usize) {
         self.plan.tally.events = count(events);
+    }
+
+    /// Counts buckets of which only the usage is summed.
+    pub fn count_degraded(&mut self, buckets: usize) {
+        self.plan.tally.degraded = count(buckets);
     }
 
     /// Counts updates that are left out because they were made before.
@@ -195,7 +197,7 @@ impl Line<'_> {
     }
 
     /// Prints the line once if at least one of these writes was applied.
-    pub fn of_group(self, writes: Vec<String>) {
+    pub fn of_group(self, writes: Vec<u32>) {
         let group = self.entry.map(|entry| GroupEntry { writes, entry });
         self.draft.plan.group_log.extend(group);
     }

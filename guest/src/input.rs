@@ -4,6 +4,7 @@ use crate::{
     contract::{self, Batch, PlanError},
     known::Known,
     settings::Settings,
+    window::Window,
 };
 
 /// All that a plan depends on beside the records.
@@ -19,16 +20,20 @@ pub struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// Reads the contract's arguments.
+    /// Reads the contract's arguments. A component that is built on this crate may know `further` windows.
     ///
     /// # Errors
-    /// [`PlanError::BadSettings`]: the settings contradict themselves.
-    pub fn read(batch: &'a Batch, settings: &contract::Settings) -> Result<Self, PlanError> {
+    /// [`PlanError::BadSettings`]: a name or a value is not known, or the settings contradict themselves.
+    pub fn read(
+        batch: &'a Batch,
+        settings: &contract::Settings,
+        further: &[Window],
+    ) -> Result<Self, PlanError> {
         Ok(Self {
             now: batch.now,
             request_id: &batch.request_id,
             known: Known::new(batch),
-            settings: Settings::read(settings)?,
+            settings: Settings::read(settings, further)?,
         })
     }
 }

@@ -22,12 +22,12 @@
 //! Every rule is written down in the project's `docs/rules.md`; the contract is `wit/aggregator.wit`.
 //!
 //! ```
-//! use weir_logic::{plan, Batch, Ceiling, Corrections, Level, Settings, Window};
+//! use weir_logic::{plan, Batch, Level, Settings};
 //!
 //! let batch = Batch { event: br#"{"Records":[]}"#.to_vec(), now: 0, request_id: "r".into(), known: vec![] };
 //! let settings = Settings {
-//!     windows: vec![Window::Hourly], snapshot_ttl_days: 90, archive: true, corrections: Corrections::all(),
-//!     ceiling: Ceiling::Capacity, max_shard_count: 32, level: Level::Info,
+//!     windows: vec!["hourly".into()], snapshot_ttl_days: 90, archive: true,
+//!     corrections: vec!["event-time".into()], options: vec![], level: Level::Info,
 //! };
 //! assert!(plan(&batch, &settings).unwrap().writes.is_empty());
 //! ```
@@ -62,12 +62,13 @@ mod window;
 mod write;
 
 pub use contract::{
-    Action, Assignment, Attribute, AttributeValue, Batch, Ceiling, Change, Check, Compression,
-    Condition, Corrections, Description, Entry, Fact, Field, FieldValue, GroupEntry, Key, Level,
-    OnConflict, Operation, Plan, PlanError, Purpose, PutItem, PutObject, Reject, Scope, Settings,
-    StoredItem, Tally, Test, UpdateItem, Window, Write,
+    Action, Allowed, Assignment, Attribute, AttributeValue, Batch, Bounds, Change, Check,
+    Condition, Description, Entry, Fact, Field, FieldValue, GroupEntry, Key, Level, OnConflict,
+    Operation, OptionDescription, OptionValue, Plan, PlanError, Purpose, PutItem, PutObject,
+    Reject, Scope, Settings, StoredItem, Tally, Term, Test, UpdateItem, Write,
 };
-pub use plan::plan;
+pub use plan::{plan, plan_with};
+pub use window::Window;
 
 /// What this component says of itself.
 pub fn describe() -> Description {
@@ -75,6 +76,9 @@ pub fn describe() -> Description {
         name: "weir-logic".into(),
         version: env!("CARGO_PKG_VERSION").into(),
         generations: schema::GENERATIONS.map(Into::into).into(),
+        windows: window::WINDOWS.iter().map(Window::term).collect(),
+        corrections: settings::described_corrections(),
+        options: settings::described_options(),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     input::Input,
     rules::{archive, clones, continuity, pressure, records, refill, usage},
     settings::Correction,
+    window::Window,
 };
 
 /// Plans one batch.
@@ -16,7 +17,19 @@ use crate::{
 /// [`PlanError`]: the event or the settings cannot be used at all. A record that cannot be used is not an error but
 /// a [`Reject`](crate::contract::Reject) of the plan.
 pub fn plan(batch: &Batch, settings: &Settings) -> Result<Plan, PlanError> {
-    let input = Input::read(batch, settings)?;
+    plan_with(batch, settings, &[])
+}
+
+/// The same for a component that is built on this crate and knows `further` windows.
+///
+/// # Errors
+/// As of [`plan`].
+pub fn plan_with(
+    batch: &Batch,
+    settings: &Settings,
+    further: &[Window],
+) -> Result<Plan, PlanError> {
+    let input = Input::read(batch, settings, further)?;
     let settings = &input.settings;
     let text = event::text(&batch.event);
     let elements = event::read(&text).map_err(refused)?;

@@ -1,11 +1,11 @@
-//! Usage windows: hours, days and months in UTC, their starts and names.
+//! Usage windows: hours, days and months in UTC, and what a further window consists of.
 
-use crate::decimal::EpochMs;
+use crate::{contract::Term, decimal::EpochMs};
 use alloc::{format, string::String};
 use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
 use core::fmt;
 
-/// A point in time outside every window: windows start in the years 1000 to 9999.
+/// A point in time that no window can hold: windows start in the years 1000 to 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfRange(EpochMs);
 
@@ -18,54 +18,64 @@ impl fmt::Display for OutOfRange {
     }
 }
 
-/// A length of time over which usage is summed, in UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Window {
-    /// From minute 00 to minute 59.
-    Hourly,
-    /// From hour 00 to hour 23.
-    Daily,
-    /// From the first to the last day.
-    Monthly,
+/// A length of time over which usage is summed, in UTC. A component that is built on this crate may add its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// The name, as it stands in the settings and in a snapshot's `window`.
+    pub name: &'static str,
+    /// What it does, in one sentence for an operator.
+    pub description: &'static str,
+    /// What a snapshot's sort key ends in where windows are kept apart (correction `window-suffix`). No two windows
+    /// have the same.
+    pub suffix: &'static str,
+    /// The first instant of the window that holds a time, on the hour; none where there is no such time.
+    pub begins: fn(NaiveDateTime) -> Option<NaiveDateTime>,
 }
 
-impl Window {
-    /// The name, as a snapshot has it in `window`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Hourly => "hourly",
-            Self::Daily => "daily",
-            Self::Monthly => "monthly",
-        }
-    }
+/// The windows that this crate knows.
+pub const WINDOWS: [Window; 3] = [
+    Window {
+        name: "hourly",
+        description: "From minute 00 to minute 59.",
+        suffix: "",
+        begins: |time| time.date().and_hms_opt(time.hour(), 0, 0),
+    },
+    Window {
+        name: "daily",
+        description: "From hour 00 to hour 23.",
+        suffix: "#daily",
+        begins: |time| time.date().and_hms_opt(0, 0, 0),
+    },
+    Window {
+        name: "monthly",
+        description: "From the first to the last day of a month.",
+        suffix: "#monthly",
+        begins: |time| time.date().with_day(1)?.and_hms_opt(0, 0, 0),
+    },
+];
 
-    /// What a snapshot's sort key ends in if windows are kept apart (correction `window-suffix`).
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Self::Hourly => "",
-            Self::Daily => "#daily",
-            Self::Monthly => "#monthly",
+impl Window {
+    /// The window as a component describes it.
+    pub fn term(&self) -> Term {
+        Term {
+            name: self.name.into(),
+            description: self.description.into(),
         }
     }
 
     /// The first instant of the window that holds `at`.
     ///
     /// # Errors
-    /// The year is outside 1000 to 9999, so its text would not sort.
-    pub fn start(self, at: EpochMs) -> Result<NaiveDateTime, OutOfRange> {
-        let time = utc(at)
-            .filter(|time| (1000..=9999).contains(&time.year()))
-            .ok_or(OutOfRange(at))?;
-        let (date, hour) = match self {
-            Self::Hourly => (time.date_naive(), time.hour()),
-            Self::Daily => (time.date_naive(), 0),
-            Self::Monthly => (time.date_naive().with_day(1).ok_or(OutOfRange(at))?, 0),
-        };
-        date.and_hms_opt(hour, 0, 0).ok_or(OutOfRange(at))
+    /// Years outside 1000 to 9999, whose text would not sort.
+    pub(crate) fn start(self, at: EpochMs) -> Result<NaiveDateTime, OutOfRange> {
+        let sorts = |time: &NaiveDateTime| (1000..=9999).contains(&time.year());
+        let time = utc(at).map(|time| time.naive_utc()).filter(sorts);
+        let start = time.and_then(self.begins).filter(sorts);
+        start.ok_or(OutOfRange(at))
     }
 }
 
-/// A window's start as keys and `window_start` have it: `YYYY-MM-DDTHH:00:00Z`.
+/// A window's start as it stands in keys and in `window_start`: `YYYY-MM-DDTHH:00:00Z`.
 pub fn key(start: NaiveDateTime) -> String {
     format!(
         "{:04}-{:02}-{:02}T{:02}:00:00Z",
@@ -84,7 +94,6 @@ pub fn utc(at: EpochMs) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Window::{Daily, Hourly, Monthly};
     use alloc::string::ToString;
 
     #[test]
@@ -121,7 +130,7 @@ mod tests {
                 "9999-12-01T00:00:00Z",
             ),
         ] {
-            for (window, expected) in [(Hourly, hourly), (Daily, daily), (Monthly, monthly)] {
+            for (window, expected) in WINDOWS.into_iter().zip([hourly, daily, monthly]) {
                 assert_eq!(
                     key(window.start(EpochMs(at)).unwrap()),
                     expected,
@@ -142,7 +151,29 @@ mod tests {
                 "timestamp 1000000000000000000000000000000 ms is out of range",
             ),
         ] {
-            assert_eq!(Hourly.start(EpochMs(at)).unwrap_err().to_string(), message);
+            assert_eq!(
+                WINDOWS[0].start(EpochMs(at)).unwrap_err().to_string(),
+                message
+            );
         }
+    }
+
+    #[test]
+    fn a_further_window_may_begin_before_the_year_but_not_before_the_years_that_sort() {
+        let weekly = Window {
+            name: "weekly",
+            description: "A week.",
+            suffix: "#weekly",
+            begins: |time| {
+                let monday = time.date().week(chrono::Weekday::Mon).first_day();
+                monday.and_hms_opt(0, 0, 0)
+            },
+        };
+        // 2025-01-01 is a Wednesday.
+        let start = weekly.start(EpochMs(1_735_732_800_000)).unwrap();
+        assert_eq!(key(start), "2024-12-30T00:00:00Z");
+        // 1000-01-01 is one as well.
+        let first = EpochMs(-30_610_224_000_000);
+        assert_eq!(weekly.start(first), Err(OutOfRange(first)));
     }
 }

@@ -1,10 +1,9 @@
 //! Short constructors for the parts of a write.
 
 use crate::contract::{
-    Assignment, AttributeValue, Change, Condition, Key, Operation, Purpose, Test, UpdateItem,
+    Assignment, AttributeValue, Change, Condition, Key, Operation, Test, UpdateItem,
 };
 use alloc::{
-    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -54,18 +53,4 @@ pub fn update(key: Key, assignments: Vec<Assignment>, conditions: Vec<Condition>
         assignments,
         conditions,
     })
-}
-
-/// A write's id: its purpose and what it is made to. One bucket shard adds to a snapshot once, so its watermark
-/// attribute, the `part`, completes the name of a usage write.
-pub fn id(purpose: Purpose, key: &Key, part: &str) -> String {
-    let purpose = match purpose {
-        Purpose::Usage => "usage",
-        Purpose::Refill => "refill",
-        Purpose::ShardBump => "shard-bump",
-        Purpose::ShardPropagation => "shard-propagation",
-        Purpose::Archive => "archive",
-        Purpose::Quarantine => "quarantine",
-    };
-    format!("{purpose} {} {} {part}", key.pk, key.sk)
 }

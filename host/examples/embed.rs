@@ -18,7 +18,7 @@ use weir::{
     contract::Batch,
     limiter::policy,
     replay,
-    settings::Arguments,
+    settings::Settings,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let logic = Logic::load(Path::new(component), None, limits)?;
     // All defaults. A service sets here what it wants, and reads no environment.
-    let settings = Arguments::default().validate()?.logic;
+    let settings = logic.resolve(&Settings::default().logic)?;
 
     // For each batch.
     let now = SystemTime::UNIX_EPOCH.elapsed()?;
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         request_id: "the name of this delivery".into(),
         known: Vec::new(),
     };
-    let plan = logic.plan(&batch, &settings, limits.timeout)?;
+    let plan = logic.plan(&batch, &settings.settings, limits.timeout)?;
     policy::check(&plan, &policy::Context::of(&batch, &settings))?;
 
     let mut out = io::stdout();

@@ -1,7 +1,7 @@
-//! A Lambda event's records, as far as the host must know them: which bytes each is, and its number.
+//! A Lambda event's records, as far as the host must know them: which bytes each one is, and its sequence number.
 //!
-//! The component reads records; the host only cuts an event apart, and only when something went wrong:
-//! to name a record for redelivery, to keep it in quarantine, or to plan halves of a batch.
+//! The component reads records. The host cuts an event apart only when something went wrong: to name a record for
+//! redelivery, to keep it in quarantine, or to plan halves of a batch.
 
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::HashMap, ops::Range};
@@ -35,6 +35,33 @@ fn separators(event: &[u8]) -> usize {
     separators
 }
 
+/// A record's position in the whole batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BatchIndex(u32);
+
+impl BatchIndex {
+    /// The position as a number.
+    pub fn get(self) -> u32 {
+        self.0
+    }
+
+    /// The position `records` further on.
+    pub fn plus(self, records: u32) -> Self {
+        Self(self.0.saturating_add(records))
+    }
+
+    /// This position and those after it, `records` in all.
+    pub fn range(self, records: u32) -> impl Iterator<Item = Self> {
+        (self.0..self.0.saturating_add(records)).map(Self)
+    }
+}
+
+impl From<u32> for BatchIndex {
+    fn from(position: u32) -> Self {
+        Self(position)
+    }
+}
+
 /// An event's records, as JSON text.
 #[derive(Debug)]
 pub struct Records<'a>(Vec<&'a RawValue>);
@@ -57,17 +84,17 @@ impl<'a> Records<'a> {
     }
 
     /// How many there are.
-    pub fn count(&self) -> usize {
-        self.0.len()
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
     }
 
     /// A record's JSON.
-    pub fn json(&self, index: u32) -> Option<&'a RawValue> {
-        self.0.get(index as usize).copied()
+    pub fn json(&self, index: BatchIndex) -> Option<&'a RawValue> {
+        self.0.get(index.0 as usize).copied()
     }
 
     /// A record's SequenceNumber, where it has one.
-    pub fn sequence_number(&self, index: u32) -> Option<String> {
+    pub fn sequence_number(&self, index: BatchIndex) -> Option<String> {
         let record = members(self.json(index)?.get())?;
         let change = members(record.get("dynamodb")?.get())?;
         serde_json::from_str(change.get("SequenceNumber")?.get())
@@ -76,16 +103,16 @@ impl<'a> Records<'a> {
     }
 
     /// The ARN of the stream that a record comes from, where it has one.
-    pub fn stream(&self, index: u32) -> Option<String> {
+    pub fn stream(&self, index: BatchIndex) -> Option<String> {
         let record = members(self.json(index)?.get())?;
         serde_json::from_str(record.get("eventSourceARN")?.get()).ok()
     }
 
     /// An event of some of the records.
-    pub fn event(&self, range: Range<usize>) -> String {
+    pub fn event(&self, range: Range<u32>) -> String {
         let records: Vec<_> = self
             .0
-            .get(range)
+            .get(range.start as usize..range.end as usize)
             .unwrap_or_default()
             .iter()
             .map(|record| record.get())
@@ -103,10 +130,10 @@ mod tests {
     #[test]
     fn records_keep_their_text_and_place() {
         let records = Records::of(EVENT);
-        assert_eq!(records.json(1).unwrap().get(), "5");
+        assert_eq!(records.json(BatchIndex(1)).unwrap().get(), "5");
         assert_eq!(records.event(1..3), r#"{"Records":[5,{"dynamodb":{}}]}"#);
         assert_eq!(
-            [0, 1, 2, 3].map(|index| records.sequence_number(index)),
+            [0, 1, 2, 3].map(|index| records.sequence_number(BatchIndex(index))),
             [Some("7".into()), None, None, None]
         );
     }
@@ -116,7 +143,7 @@ mod tests {
         let records = Records::of(
             r#"{"Records":[],"Records":[{"dynamodb":{"SequenceNumber":"1","SequenceNumber":"2"}}]}"#,
         );
-        assert_eq!(records.sequence_number(0).as_deref(), Some("2"));
+        assert_eq!(records.sequence_number(BatchIndex(0)).as_deref(), Some("2"));
     }
 
     #[test]

@@ -1,19 +1,18 @@
-//! Serving invocations of AWS Lambda: the event's bytes go to the component as they came.
+//! Serving invocations of AWS Lambda: the event's bytes go to the component unchanged.
 //!
-//! Everything that can be made once is made before the first invocation.
+//! Everything that can be prepared once is prepared before the first invocation.
 //!
-//! **The end.** Lambda ends a function with SIGTERM, where it has an extension, and then by force. On SIGTERM no
-//! further batch is begun; the one in hand is finished, or cut short at its deadline, and answered; a last line
-//! gives the totals. No line is lost in either case: each is written as it comes, in one write, so there is never
-//! one to flush. That is why this program registers no extension of its own to be told of the end: it would cost
-//! a call at each cold start for that last line.
+//! **The end.** Lambda ends a function by force, and before that with SIGTERM if the function has an extension. On SIGTERM
+//! no further batch is begun; the current one is finished, or cut short at its deadline, and answered; a last line gives
+//! the totals. No line is lost in either case: each is written at once, so none has to be flushed. That is why this program
+//! registers no extension to be told of the end: the only gain would be that last line, at a call for each cold start.
 
 use crate::{
     batch::{BatchError, Delivery, Processor, Response, margin},
     component::LogicError,
-    contract::Level,
-    telemetry::{self, Fields, Logger},
-    worker,
+    counters::{Counted, Counter},
+    notice::Notice,
+    shutdown,
 };
 use lambda_runtime::{
     Context, Diagnostic, Error, LambdaEvent, LambdaInvocation, Runtime, service_fn,
@@ -30,7 +29,20 @@ use std::{
 use tokio::{sync::Mutex, time::Instant};
 
 /// The longest that Lambda lets an invocation take.
-const LONGEST_INVOCATION: Duration = Duration::from_secs(900);
+const MAX_INVOCATION: Duration = Duration::from_secs(900);
+
+/// What the last line counts.
+const TOTALS: &[Counter] = &[
+    Counter::Batches,
+    Counter::Records,
+    Counter::Deltas,
+    Counter::SnapshotUpdates,
+    Counter::Refills,
+    Counter::ArchivedEvents,
+    Counter::Duplicates,
+    Counter::Rejects,
+    Counter::Failures,
+];
 
 /// Serves invocations until the process is asked to end (SIGTERM, Ctrl-C).
 ///
@@ -42,15 +54,15 @@ pub async fn serve(processor: Arc<Processor>) -> Result<(), Error> {
         let (processor, in_hand) = (Arc::clone(&processor), in_hand.clone());
         service_fn(move |invocation: LambdaEvent<IgnoredAny>| {
             let (processor, event) = (Arc::clone(&processor), in_hand.take_event());
-            async move { invoke(&processor, &event, invocation.context).await }
+            async move { invoke(&processor, event, invocation.context).await }
         })
     };
     let mut serving = pin!(Runtime::new(invocations).layer(in_hand.clone()).run());
     tokio::select! {
         served = &mut serving => return served,
-        () = worker::interrupted() => {}
+        () = shutdown::requested() => {}
     }
-    // Goes on until the invocation in hand is answered; from then on the lock is held here, and none is begun.
+    // Waits until the current invocation is answered; the lock is held here from then on, so that none is begun.
     tokio::select! {
         served = &mut serving => return served,
         _none_begins = in_hand.at_work.lock() => {}
@@ -62,25 +74,18 @@ pub async fn serve(processor: Arc<Processor>) -> Result<(), Error> {
 /// The last line.
 fn log_totals(processor: &Processor) {
     let totals = processor.totals();
-    let fields = Fields::new()
-        .with("batches", totals.batches)
-        .with("records", totals.records)
-        .with("deltas_extracted", totals.deltas)
-        .with("snapshots_updated", totals.snapshot_updates)
-        .with("refills_written", totals.refills)
-        .with("events_archived", totals.archived_events)
-        .with("duplicates", totals.duplicates)
-        .with("rejects", totals.rejects)
-        .with("failures", totals.failures);
-    telemetry::line(Level::Info, Logger::Handler, "Function ended", &fields);
+    let ended = Notice::FunctionEnded {
+        counted: Counted(&totals, TOTALS),
+    };
+    ended.emit();
 }
 
-/// The invocation in hand.
+/// The current invocation.
 #[derive(Clone, Default)]
 struct InHand {
     /// Locked from its arrival until its answer has been delivered.
     at_work: Arc<Mutex<()>>,
-    /// Its event's bytes. They go past the runtime, which would refuse the whole batch for one byte that is no text.
+    /// Its event's bytes. They bypass the runtime library, which would refuse the whole batch for one byte that is not text.
     event: Arc<sync::Mutex<Vec<u8>>>,
 }
 
@@ -105,7 +110,7 @@ impl<S> Layer<S> for InHand {
     }
 }
 
-/// A service that holds the lock while it is at work, and is given events past the runtime.
+/// A service that holds the lock while it works, and keeps events from the runtime library.
 struct Tracked<S> {
     in_hand: InHand,
     service: S,
@@ -128,7 +133,7 @@ where
         self.in_hand
             .keep_event(mem::take(&mut invocation.body).into());
         invocation.body = "null".into();
-        // Takes the event at once; a future does nothing until it is polled, so the work begins behind the lock.
+        // Takes the event now; the work itself begins when the future is polled, with the lock held.
         let answered = self.service.call(invocation);
         let in_hand = self.in_hand.clone();
         Box::pin(async move {
@@ -138,13 +143,17 @@ where
     }
 }
 
-/// How long an invocation has. None begins after its deadline: a time in the past is not one (`cargo lambda watch`
-/// sends such), and Lambda's own limit holds.
+/// How long an invocation has. No invocation begins after its deadline: a time in the past is not one (`cargo lambda watch`
+/// sends such), and Lambda's own limit applies.
 fn remaining(deadline: SystemTime, now: SystemTime) -> Duration {
-    deadline.duration_since(now).unwrap_or(LONGEST_INVOCATION)
+    deadline.duration_since(now).unwrap_or(MAX_INVOCATION)
 }
 
-async fn invoke(processor: &Processor, event: &[u8], context: Context) -> Result<Response, Failed> {
+async fn invoke(
+    processor: &Processor,
+    event: Vec<u8>,
+    context: Context,
+) -> Result<Response, Failed> {
     let now = SystemTime::now();
     let remaining = remaining(context.deadline(), now);
     let delivery = Delivery {
@@ -195,6 +204,6 @@ mod tests {
     fn a_deadline_in_the_past_is_none() {
         let (second, now) = (Duration::from_secs(1), SystemTime::now());
         assert_eq!(remaining(now + second, now), second);
-        assert_eq!(remaining(SystemTime::UNIX_EPOCH, now), LONGEST_INVOCATION);
+        assert_eq!(remaining(SystemTime::UNIX_EPOCH, now), MAX_INVOCATION);
     }
 }

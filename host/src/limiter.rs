@@ -1,6 +1,9 @@
-//! All that the host knows of the rate limiter: what a plan may do to its table ([`policy`]), which of its stream's records
-//! the aggregator needs ([`filter`]), and a batch that every component can plan.
+//! Everything that the host knows of the rate limiter: what a plan may do to its table ([`policy`]), which records of
+//! its stream the aggregator needs ([`filter`]), a batch that every component can plan ([`probe`]), and where the
+//! names of tenants are in a batch.
 
+pub(crate) mod failed;
 pub mod filter;
+pub(crate) mod names;
 pub mod policy;
-pub(crate) mod probe;
+pub mod probe;

@@ -5,60 +5,25 @@
 //! the whole process, and this program keeps no global state.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
-use crate::{batch::Counters, contract::Description};
+use crate::{
+    contract::Description,
+    counters::{Counter, Counters, Unit},
+};
 use serde_json::{Map, Value, json};
 
 /// The namespace of every metric.
 pub const NAMESPACE: &str = "Weir";
 
+/// A metric: its name, its unit and its value.
+type Metric = (String, Unit, Value);
+
 /// The metrics of a batch, as a line. They have the function's name for a dimension; the component's version
 /// goes along as a property, to be searched for.
 pub fn line(counters: &Counters, function: &str, component: &Description, now: u64) -> String {
-    let milliseconds = |micros: u64| json!(micros as f64 / 1000.0);
-    let mut metrics: Vec<(String, &str, Value)> = [
-        ("Records", counters.records),
-        ("Deltas", counters.deltas),
-        ("SnapshotWrites", counters.snapshot_writes),
-        (
-            "WritesSaved",
-            counters
-                .snapshot_updates
-                .saturating_sub(counters.snapshot_writes),
-        ),
-        ("Refills", counters.refills),
-        ("ShardBumps", counters.shard_bumps),
-        ("ShardsPropagated", counters.shards_propagated),
-        ("Conflicts", counters.conflicts),
-        ("DuplicatesRefused", counters.duplicates),
-        ("Rejects", counters.rejects),
-        ("QuarantinedRecords", counters.quarantined_records),
-        ("Failures", counters.failures),
-        ("ArchivedEvents", counters.archived_events),
-        ("ShadowDifferences", counters.shadow_differences),
-        ("ShadowFailures", counters.shadow_failures),
-        ("ShadowUnfinished", counters.shadow_unfinished),
-        ("ComponentsExchanged", counters.components_exchanged),
-        ("ComponentsRefused", counters.components_refused),
-        ("ComponentsRolledBack", counters.components_rolled_back),
-    ]
-    .map(|(name, count)| (name.to_string(), "Count", json!(count)))
-    .into();
-    for (purpose, count) in &counters.failures_by_purpose {
-        metrics.push((format!("Failures-{purpose}"), "Count", json!(count)));
-    }
-    metrics.push((
-        "PlanTime".into(),
-        "Milliseconds",
-        milliseconds(counters.plan_micros),
-    ));
-    metrics.push((
-        "ApplyTime".into(),
-        "Milliseconds",
-        milliseconds(counters.apply_micros),
-    ));
+    let metrics = metrics(counters);
     let definitions: Vec<_> = metrics
         .iter()
-        .map(|(name, unit, _)| json!({ "Name": name, "Unit": unit }))
+        .map(|(name, unit, _)| json!({ "Name": name, "Unit": format!("{unit:?}") }))
         .collect();
     let mut line = Map::new();
     let directive =
@@ -74,6 +39,28 @@ pub fn line(counters: &Counters, function: &str, component: &Description, now: u
     );
     line.extend(metrics.into_iter().map(|(name, _, value)| (name, value)));
     Value::Object(line).to_string()
+}
+
+/// Those of the table, and two that are made of its counts.
+fn metrics(counters: &Counters) -> Vec<Metric> {
+    let published = |counter: &Counter| {
+        let (name, unit) = counter.metric()?;
+        let count = counter.of(counters);
+        let value = match unit {
+            Unit::Count => json!(count),
+            Unit::Milliseconds => json!(count as f64 / 1000.0),
+        };
+        Some((name.into(), unit, value))
+    };
+    let mut metrics: Vec<Metric> = Counter::ALL.iter().filter_map(published).collect();
+    let saved = counters
+        .snapshot_updates
+        .saturating_sub(counters.snapshot_writes);
+    metrics.push(("WritesSaved".into(), Unit::Count, json!(saved)));
+    for (purpose, count) in &counters.failures_by_purpose {
+        metrics.push((format!("Failures-{purpose}"), Unit::Count, json!(count)));
+    }
+    metrics
 }
 
 #[cfg(test)]
@@ -92,6 +79,9 @@ mod tests {
             name: "logic".into(),
             version: "1".into(),
             generations: Vec::new(),
+            windows: Vec::new(),
+            corrections: Vec::new(),
+            options: Vec::new(),
         };
         let line: Value =
             serde_json::from_str(&super::line(&counters, "f", &component, 5)).unwrap();

@@ -1,8 +1,8 @@
 //! `weir replay`: what a component would do about a batch, without doing it.
 
 use crate::contract::{
-    Action, Assignment, Attribute, AttributeValue, Change, Compression, Condition, Entry, Field,
-    FieldValue, Level, Operation, Plan, Test, Write,
+    Action, Assignment, Attribute, AttributeValue, Change, Condition, Entry, Field, FieldValue,
+    Level, Operation, Plan, Test, Write,
 };
 use serde_json::{Value, json};
 use std::io::{self, Write as Out};
@@ -90,13 +90,9 @@ fn print_operation(operation: &Operation, out: &mut dyn Out) -> io::Result<()> {
             }
         }),
         Operation::PutObject(object) => {
-            let packing = match object.compression {
-                Compression::None => "stored as it is",
-                Compression::Gzip => "stored with gzip",
-            };
             writeln!(
                 out,
-                "  {}, {} bytes, {packing}",
+                "  {}, {} bytes, stored with gzip",
                 object.content_type,
                 object.body.len()
             )?;
@@ -145,8 +141,9 @@ fn print_conditions(conditions: &[Condition], out: &mut dyn Out) -> io::Result<(
             Test::Absent => "is absent".into(),
             Test::Present => "is present".into(),
             Test::Equals(to) => format!("= {}", value(to)),
-            Test::LessThan(than) => format!("< {}", value(than)),
             Test::AtMost(than) => format!("<= {}", value(than)),
+            Test::AtLeast(than) => format!(">= {}", value(than)),
+            Test::AbsentOrEquals(to) => format!("is absent or = {}", value(to)),
             Test::AbsentOrLessThan(than) => format!("is absent or < {}", value(than)),
         };
         writeln!(out, "  if      {attribute} {test}")?;

@@ -1,4 +1,5 @@
-//! Whether the table is one that a limiter's aggregator can write to: that it is there, and has the right primary key.
+//! Whether the table is one that a limiter's aggregator can write to (it exists and has the right primary key), and
+//! which stream it has.
 
 use crate::store::{Failure, Kind, Remedy};
 use aws_sdk_dynamodb::{
@@ -7,22 +8,61 @@ use aws_sdk_dynamodb::{
 };
 use std::time::Duration;
 
-/// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long to wait for an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What was found of a table that is not wrong.
+/// What is known of a table that is not wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Checked {
-    /// It is as it should be.
-    Right,
-    /// Nobody could tell, for this reason: the caller may not look, or there was no answer.
+    /// It has the primary key of a limiter's table.
+    Right {
+        /// The ARN of its latest stream, if it has one.
+        stream_arn: Option<String>,
+    },
+    /// It could not be checked, for this reason: the caller may not describe it, or there was no answer.
     Unknown(String),
+}
+
+/// Why the stream of a table cannot be named.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// The table cannot be described.
+    #[error(
+        "cannot look at the table {table}: {reason}. Check TABLE_NAME, the region and the endpoint, or name the stream with --stream-arn"
+    )]
+    NoTable {
+        /// Which table.
+        table: String,
+        /// What the service or the network said.
+        reason: String,
+    },
+    /// The table has no stream.
+    #[error("the table {0} has no stream: enable one with the view type NEW_AND_OLD_IMAGES")]
+    NoStream(String),
+}
+
+impl Checked {
+    /// The ARN of the latest stream of the table that was checked.
+    ///
+    /// # Errors
+    /// [`StreamError`], if the table could not be described or has no stream.
+    pub fn stream_arn(self, table: &str) -> Result<String, StreamError> {
+        match self {
+            Self::Right { stream_arn } => {
+                stream_arn.ok_or_else(|| StreamError::NoStream(table.into()))
+            }
+            Self::Unknown(reason) => Err(StreamError::NoTable {
+                table: table.into(),
+                reason,
+            }),
+        }
+    }
 }
 
 /// Why no write to the table can be made.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TableError {
-    /// It is not there, or not to be had by this caller.
+    /// It does not exist, or this caller cannot use it.
     #[error("the table {table} cannot be used: {failure}; {remedy}")]
     Refused {
         /// Which table.
@@ -32,7 +72,7 @@ pub enum TableError {
         /// What to do.
         remedy: Remedy,
     },
-    /// It is another kind of table.
+    /// It is a table of another kind.
     #[error("the table {table} has the primary key {found}; {}", Remedy::Keys)]
     Keys {
         /// Which table.
@@ -52,14 +92,18 @@ impl TableError {
     }
 }
 
-/// Looks at a table.
+/// Describes a table, and checks its primary key.
 ///
 /// # Errors
 /// [`TableError`].
 pub async fn check(dynamodb: &Client, table: &str) -> Result<Checked, TableError> {
     let described = dynamodb.describe_table().table_name(table).send();
-    let described = match tokio::time::timeout(PATIENCE, described).await {
-        Err(_) => return Ok(Checked::Unknown(format!("no answer within {PATIENCE:?}"))),
+    let described = match tokio::time::timeout(ANSWER_TIMEOUT, described).await {
+        Err(_) => {
+            return Ok(Checked::Unknown(format!(
+                "no answer within {ANSWER_TIMEOUT:?}"
+            )));
+        }
         Ok(Ok(described)) => described.table,
         Ok(Err(error)) => {
             let failure = Failure::of("DescribeTable", &error);
@@ -82,7 +126,8 @@ pub async fn check(dynamodb: &Client, table: &str) -> Result<Checked, TableError
     };
     let found = primary_key(&description);
     if found == [("PK", "S"), ("SK", "S")] {
-        return Ok(Checked::Right);
+        let stream_arn = description.latest_stream_arn;
+        return Ok(Checked::Right { stream_arn });
     }
     let found: Vec<_> = found
         .iter()

@@ -168,12 +168,6 @@ impl Fields {
         self
     }
 
-    /// Adds a field whose value is JSON text already.
-    pub(crate) fn with_json(mut self, name: &str, json: &str) -> Self {
-        self.push(name, json);
-        self
-    }
-
     fn push(&mut self, name: &str, json: &str) {
         let mut name = Cow::Borrowed(name);
         while HEAD.contains(&name.as_ref()) || self.names.iter().any(|taken| *taken == name) {

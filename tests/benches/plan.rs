@@ -46,12 +46,12 @@ fn plan(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(batch.event.len() as u64));
         let (native_batch, native_settings) = (
             runner::native_batch(&batch),
-            runner::native_settings(&runner::settings()),
+            runner::native_settings(&runner::told(&runner::settings())),
         );
         group.bench_with_input(BenchmarkId::new("native", count), &count, |bencher, _| {
             bencher.iter(|| weir_logic::plan(black_box(&native_batch), &native_settings));
         });
-        let settings = runner::settings();
+        let settings = runner::told(&runner::settings());
         group.bench_with_input(
             BenchmarkId::new("component", count),
             &count,

@@ -10,7 +10,7 @@ use std::{
 };
 use weir::{
     batch::Processor,
-    component::{Limits, Role, Runtime, Supply, Switch},
+    component::{ComponentSource, HotSwap, Limits, Role, Runtime},
 };
 use weir_tests::{
     record,
@@ -36,16 +36,17 @@ async fn main() {
     let stage = Stage::start().await;
     let target = stage.target();
     let s3 = target.s3.clone();
-    let origin = stage.store("logic.wasm", versions::real()).await;
+    let location = stage.store("logic.wasm", versions::real()).await;
     let runtime = Runtime::new(LIMITS).expect("an engine");
-    let supply = Supply {
+    let source = ComponentSource {
         role: Role::Logic,
-        origin,
+        location,
         sha256: None,
-        refresh: Some(Duration::ZERO),
+        poll_interval: Some(Duration::ZERO),
         packaged: None,
+        settings: stage::settings().logic,
     };
-    let switch = Switch::open(&runtime, supply, &s3)
+    let switch = HotSwap::open(&runtime, source, &s3)
         .await
         .expect("it begins");
     let processor = Processor::new(switch, target, stage::settings());
@@ -59,7 +60,7 @@ async fn main() {
         let event = record::event(&records);
         let delivery = delivery_within("bench", Duration::from_secs(60));
         let started = Instant::now();
-        let processed = processor.process(&event, &delivery).await;
+        let processed = processor.process(event.clone(), &delivery).await;
         processed.expect("the batch has an outcome");
         started.elapsed()
     };

@@ -38,7 +38,6 @@ async function load(component) {
 
 // -------------------------------------------------------------------------- names: JSON, JavaScript, WIT
 
-const camelCase = (name) => name.toLowerCase().replace(/[-_](.)/g, (_, letter) => letter.toUpperCase());
 const snakeCase = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 const pascalCase = (name) => name.replace(/(^|-)(.)/g, (_, __, letter) => letter.toUpperCase());
 const kebabCase = (name) => name.replace(/(?!^)[A-Z]/g, (letter) => `-${letter}`).toLowerCase();
@@ -63,19 +62,18 @@ const toBatch = (json) => ({
 });
 
 const toSettings = (json) => ({
-    windows: json.windows.map(kebabCase),
+    windows: json.windows,
     snapshotTtlDays: json.snapshot_ttl_days,
     archive: json.archive,
-    corrections: Object.fromEntries(json.corrections.map((name) => [camelCase(name), true])),
-    ceiling: kebabCase(json.ceiling),
-    maxShardCount: json.max_shard_count,
+    corrections: json.corrections,
+    options: json.options,
     level: kebabCase(json.level),
 });
 
 // --------------------------------------------------------------------------------------------- what comes out
 
 // An enum's case is a string like any other here. These members and cases hold such.
-const ENUMS = new Set(["purpose", "onConflict", "level", "scope", "compression", "fact"]);
+const ENUMS = new Set(["purpose", "onConflict", "level", "scope", "fact"]);
 
 const toJson = (value, name) => {
     if (value === undefined) {

@@ -13,7 +13,7 @@ import sys
 
 from wasmtime import Engine, Store, component as wasm
 
-INTERFACE = "weir:aggregator/logic@0.1.0"
+INTERFACE = "weir:aggregator/logic@0.2.0"
 
 
 def pascal_case(name):

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use weir::{
     batch::{BatchError, Delivery, Outcome, Processor},
-    contract::{Corrections, Level},
-    settings::{Arguments, Settings},
+    contract::Level,
+    settings::{Corrections, Settings},
     store::Target,
 };
 
@@ -32,13 +32,14 @@ pub struct Aggregator {
 }
 
 /// Settings of an aggregator that archives, keeps hours and days, and logs all it can.
-pub fn settings(corrections: Corrections) -> Settings {
-    let mut settings = Arguments::default().validate().expect("valid defaults");
-    settings.table = "limiter".into();
-    settings.bucket = Some(BUCKET.into());
-    settings.log_level = Level::Debug;
+pub fn settings(corrections: Vec<String>) -> Settings {
+    let mut settings = Settings {
+        table: "limiter".into(),
+        bucket: Some(BUCKET.into()),
+        ..Settings::default()
+    };
     settings.logic.archive = true;
-    settings.logic.corrections = corrections;
+    settings.logic.corrections = Corrections::Named(corrections);
     settings.logic.level = Level::Debug;
     settings
 }
@@ -74,6 +75,6 @@ impl Aggregator {
             now: self.now,
             deadline: Instant::now() + PATIENCE,
         };
-        self.processor.process(event, &delivery).await
+        self.processor.process(event.to_vec(), &delivery).await
     }
 }

@@ -7,6 +7,7 @@ pub mod aggregator;
 pub mod bad_event;
 pub mod built;
 pub mod client;
+pub mod corrections;
 pub mod differences;
 pub mod document;
 pub mod emulator;

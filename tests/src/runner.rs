@@ -1,14 +1,12 @@
 //! The two ways to run the logic: as a library, and as the component that is deployed. Both give a plan as JSON,
 //! so that they can be compared.
 
-use crate::built;
+use crate::{built, corrections};
 use serde_json::{Value, json};
 use weir::{
-    component::LogicError,
-    contract::{
-        Attribute, AttributeValue, Batch, CORRECTIONS, Ceiling, Level, Settings, StoredItem, Window,
-    },
-    settings::Arguments,
+    component::{Logic, LogicError},
+    contract::{self, Attribute, AttributeValue, Batch, Level, OptionValue, Plan, StoredItem},
+    settings::{Corrections, LogicSettings},
 };
 use weir_logic as native;
 
@@ -18,7 +16,7 @@ pub trait Runner {
     fn name(&self) -> &'static str;
 
     /// The plan, or why there is none: `{"Ok": …}` or `{"Err": …}`.
-    fn plan(&self, batch: &Batch, settings: &Settings) -> Value;
+    fn plan(&self, batch: &Batch, settings: &LogicSettings) -> Value;
 }
 
 /// Both of them.
@@ -32,10 +30,10 @@ impl Runner for Native {
         "native"
     }
 
-    fn plan(&self, batch: &Batch, settings: &Settings) -> Value {
+    fn plan(&self, batch: &Batch, settings: &LogicSettings) -> Value {
         json!(native::plan(
             &native_batch(batch),
-            &native_settings(settings)
+            &native_settings(&told(settings))
         ))
     }
 }
@@ -48,8 +46,8 @@ impl Runner for Component {
         "component"
     }
 
-    fn plan(&self, batch: &Batch, settings: &Settings) -> Value {
-        match built::logic().plan(batch, settings, built::AMPLE.timeout) {
+    fn plan(&self, batch: &Batch, settings: &LogicSettings) -> Value {
+        match built::logic().plan(batch, &told(settings), built::AMPLE.timeout) {
             Ok(plan) => json!({ "Ok": plan }),
             Err(LogicError::Refused(error)) => json!({ "Err": error }),
             Err(error) => panic!("{error}"),
@@ -68,14 +66,40 @@ pub fn batch(event: impl Into<Vec<u8>>, now: u64) -> Batch {
 }
 
 /// What an operator gets who sets nothing: all corrections, hours and days.
-pub fn settings() -> Settings {
-    let settings = Arguments::default().validate();
-    settings.expect("the defaults are valid").logic
+pub fn settings() -> LogicSettings {
+    LogicSettings::default()
+}
+
+/// What the real component is told of it.
+pub fn told(settings: &LogicSettings) -> contract::Settings {
+    let options = settings.options.iter().map(|option| OptionValue {
+        name: option.name.clone(),
+        value: option.value.clone(),
+    });
+    contract::Settings {
+        windows: settings.windows.clone(),
+        snapshot_ttl_days: settings.snapshot_ttl_days,
+        archive: settings.archive,
+        corrections: match &settings.corrections {
+            Corrections::All => corrections::all(),
+            Corrections::Named(named) => named.clone(),
+        },
+        options: options.collect(),
+        level: settings.level,
+    }
+}
+
+/// The plan of any component.
+///
+/// # Errors
+/// [`LogicError`], also where it does not know what is asked.
+pub fn plan(logic: &Logic, batch: &Batch, settings: &LogicSettings) -> Result<Plan, LogicError> {
+    let resolved = logic.resolve(settings)?;
+    logic.plan(batch, &resolved.settings, built::AMPLE.timeout)
 }
 
 // ------------------------------------------------------------------------- the same in the library's types
 
-/// A batch in the library's types.
 /// A batch in the library's types.
 pub fn native_batch(batch: &Batch) -> native::Batch {
     native::Batch {
@@ -109,31 +133,26 @@ fn native_attribute(attribute: &Attribute) -> native::Attribute {
 }
 
 /// Settings in the library's types.
-/// Settings in the library's types.
-pub fn native_settings(settings: &Settings) -> native::Settings {
-    let window = |window: &Window| match window {
-        Window::Hourly => native::Window::Hourly,
-        Window::Daily => native::Window::Daily,
-        Window::Monthly => native::Window::Monthly,
+pub fn native_settings(settings: &contract::Settings) -> native::Settings {
+    let contract::Settings {
+        windows,
+        snapshot_ttl_days,
+        archive,
+        corrections,
+        options,
+        level,
+    } = settings.clone();
+    let option = |option: OptionValue| native::OptionValue {
+        name: option.name,
+        value: option.value,
     };
-    let corrections = CORRECTIONS
-        .iter()
-        .filter(|(_, flag)| settings.corrections.contains(*flag))
-        .map(|(name, _)| {
-            let name = name.to_uppercase().replace('-', "_");
-            native::Corrections::from_name(&name).expect("both sides have the same flags")
-        });
     native::Settings {
-        windows: settings.windows.iter().map(window).collect(),
-        snapshot_ttl_days: settings.snapshot_ttl_days,
-        archive: settings.archive,
-        corrections: corrections.fold(native::Corrections::empty(), |all, flag| all | flag),
-        ceiling: match settings.ceiling {
-            Ceiling::Capacity => native::Ceiling::Capacity,
-            Ceiling::Burst => native::Ceiling::Burst,
-        },
-        max_shard_count: settings.max_shard_count,
-        level: match settings.level {
+        windows,
+        snapshot_ttl_days,
+        archive,
+        corrections,
+        options: options.into_iter().map(option).collect(),
+        level: match level {
             Level::Debug => native::Level::Debug,
             Level::Info => native::Level::Info,
             Level::Warning => native::Level::Warning,

@@ -41,7 +41,7 @@ pub(crate) async fn client(endpoint: &str) -> Client {
     if !endpoint.starts_with("https:") {
         return weir_local::dynamodb_client(endpoint);
     }
-    let config = weir::aws::config().await;
+    let config = weir::aws::config(&weir::aws::Connection::default()).await;
     let config = config.unwrap_or_else(|error| panic!("{VARIABLE} is {endpoint}: {error}"));
     let config = aws_sdk_dynamodb::config::Builder::from(&config).endpoint_url(endpoint);
     Client::from_conf(config.build())

@@ -8,7 +8,10 @@
 mod clients;
 pub mod table;
 
-use crate::record::{self, Generation, NAMESPACE, NOW};
+use crate::{
+    corrections,
+    record::{self, Generation, NAMESPACE, NOW},
+};
 use clients::Clients;
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -16,7 +19,7 @@ use std::{
 };
 use table::{Key, Outcome, STATE, Table, Written, number};
 use weir_logic::{
-    Batch, Ceiling, Corrections, Level, OnConflict, Plan, Settings, StoredItem, Window, Write,
+    AttributeValue, Batch, Level, OnConflict, Operation, Plan, Purpose, Settings, StoredItem, Write,
 };
 
 /// A batch closes when its first record has been waiting so long, in milliseconds.
@@ -41,16 +44,37 @@ pub fn shard(number: u32) -> Key {
 }
 
 /// Settings with these corrections, the default maximum of 32 shards, and hourly windows.
-pub fn settings(corrections: Corrections) -> Settings {
+pub fn settings(corrections: &[String]) -> Settings {
     Settings {
-        windows: vec![Window::Hourly],
+        windows: vec!["hourly".into()],
         snapshot_ttl_days: 90,
         archive: false,
-        corrections,
-        ceiling: Ceiling::Capacity,
-        max_shard_count: 32,
+        corrections: corrections.to_vec(),
+        options: Vec::new(),
         level: Level::Info,
     }
+}
+
+/// By what a write is known again in a later round: its purpose, its item, and of usage the watermark.
+pub fn id(write: &Write) -> String {
+    let (pk, sk) = match &write.operation {
+        Operation::UpdateItem(update) => (update.key.pk.clone(), update.key.sk.clone()),
+        Operation::PutItem(put) => {
+            let key = |name| put.item.iter().find(|attribute| attribute.name == name);
+            let text = |name| match key(name).map(|attribute| &attribute.value) {
+                Some(AttributeValue::Text(text)) => text.clone(),
+                other => panic!("an item whose {name} is {other:?}"),
+            };
+            (text("PK"), text("SK"))
+        }
+        other => panic!("a simulated table takes no {other:?}"),
+    };
+    let watermark = match (write.purpose, &write.operation) {
+        (Purpose::Usage, Operation::UpdateItem(update)) => update.conditions.first(),
+        _ => None,
+    };
+    let watermark = watermark.map_or("", |condition| &condition.attribute);
+    format!("{:?} {pk} {sk} {watermark}", write.purpose)
 }
 
 // --------------------------------------------------------------------------------------------- one batch
@@ -95,7 +119,7 @@ pub fn process_partly(
         assert!(plan.reads.is_empty(), "a plan about buckets reads nothing");
         let mut conflicts = Vec::new();
         for write in &plan.writes {
-            if settled.contains(&write.id) {
+            if settled.contains(&id(write)) {
                 continue;
             }
             if can_be_made(write)
@@ -104,7 +128,7 @@ pub fn process_partly(
             {
                 conflicts.push(stored);
             } else {
-                settled.insert(write.id.clone());
+                settled.insert(id(write));
             }
         }
         let is_done = conflicts.is_empty();
@@ -128,7 +152,7 @@ fn show(known: &mut Vec<StoredItem>, items: Vec<StoredItem>) {
 // ---------------------------------------------------------------------------------------------- the hour
 
 /// What is simulated.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Scenario {
     /// Requests a second, each for one token. The limit allows nine tenths of that, and saves up for a minute.
     pub requests_per_second: u32,
@@ -141,7 +165,7 @@ pub struct Scenario {
     /// How often every shard gets a request on the slow path although it has tokens, in milliseconds.
     pub slow_path_every: Option<u64>,
     /// The corrections in force.
-    pub corrections: Corrections,
+    pub corrections: Vec<String>,
 }
 
 impl Scenario {
@@ -153,7 +177,7 @@ impl Scenario {
             tick: 1_000,
             batch_size: 10_000,
             slow_path_every: None,
-            corrections: Corrections::all(),
+            corrections: corrections::all(),
         }
     }
 
@@ -225,7 +249,7 @@ impl fmt::Display for Course {
             seconds,
             batch_size,
             ..
-        } = self.scenario;
+        } = &self.scenario;
         write!(
             f,
             "{requests_per_second} requests/s for {seconds} s, batches of at most {batch_size}: "
@@ -248,7 +272,7 @@ impl fmt::Display for Course {
 /// Plays a scenario.
 pub fn run(scenario: &Scenario) -> Course {
     let mut course = Course {
-        scenario: *scenario,
+        scenario: scenario.clone(),
         counts: vec![(0, 1)],
         shards: 1,
         granted: 0,
@@ -264,7 +288,7 @@ pub fn run(scenario: &Scenario) -> Course {
     table.put(&bucket.item());
     let mut clients = Clients::new(scenario);
     let mut source = EventSource::new(scenario.batch_size);
-    let settings = settings(scenario.corrections);
+    let settings = settings(&scenario.corrections);
     for tick in 1..=scenario.seconds * 1_000 / scenario.tick {
         let elapsed = tick * scenario.tick;
         table.set_clock(NOW + elapsed);

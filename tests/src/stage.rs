@@ -12,8 +12,8 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 use weir::{
     batch::{Delivery, Outcome},
-    contract::Window,
-    settings::{Arguments, Origin, Settings},
+    location::Location,
+    settings::Settings,
     store::Target,
 };
 use weir_local::LocalDynamoDb;
@@ -88,12 +88,12 @@ impl Stage {
     }
 
     /// Stores a component in the bucket, and says where it is.
-    pub async fn store(&self, key: &str, component: Vec<u8>) -> Origin {
+    pub async fn store(&self, key: &str, component: Vec<u8>) -> Location {
         let client = self.archive.s3().s3_client();
         let request = client.put_object().bucket(BUCKET).key(key);
         let stored = request.body(component.into()).send().await;
         stored.expect("the component is stored");
-        Origin::S3 {
+        Location::S3 {
             bucket: BUCKET.into(),
             key: key.into(),
         }
@@ -109,12 +109,12 @@ impl Stage {
 
 /// The default settings, with the archive on and hourly windows only.
 pub fn settings() -> Settings {
-    let mut settings = Arguments::default()
-        .validate()
-        .expect("the defaults are valid");
-    settings.bucket = Some(BUCKET.into());
+    let mut settings = Settings {
+        bucket: Some(BUCKET.into()),
+        ..Settings::default()
+    };
     settings.logic.archive = true;
-    settings.logic.windows = vec![Window::Hourly];
+    settings.logic.windows = vec!["hourly".into()];
     settings
 }
 
@@ -162,10 +162,7 @@ pub fn sequence_number(record: &Record) -> String {
 
 /// The sequence numbers that an outcome wants delivered again.
 pub fn failures(outcome: &Outcome) -> Vec<String> {
-    let failures = outcome.response.batch_item_failures.iter();
-    failures
-        .map(|failure| failure.item_identifier.clone())
-        .collect()
+    outcome.response.failed().map(Into::into).collect()
 }
 
 /// Sums by name, to compare with [`Stage::usage`].

@@ -71,7 +71,7 @@ impl Unreliable {
 
     async fn process(&self, records: &[Record], delivery: Delivery) -> Result<Outcome, BatchError> {
         self.processor
-            .process(&record::event(records), &delivery)
+            .process(record::event(records), &delivery)
             .await
     }
 

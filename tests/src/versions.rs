@@ -4,18 +4,23 @@
 mod fault;
 
 use crate::built;
-use std::{fs, path::Path};
+use std::fs;
 
 pub use fault::Fault;
 
 /// The real component.
 pub fn real() -> Vec<u8> {
-    read(&built::component("weir_logic"))
+    read("weir_logic")
+}
+
+/// The component of that crate, with `_` for `-`.
+pub fn read(name: &str) -> Vec<u8> {
+    fs::read(built::component(name)).expect("the component can be read")
 }
 
 /// The real component's decisions, with this fault, under another name.
 pub fn faulty(fault: Fault) -> Vec<u8> {
-    let mut bytes = read(&built::component("weir_faulty"));
+    let mut bytes = read("weir_faulty");
     let place = bytes
         .windows(fault::PLACE.len())
         .position(|window| window == fault::PLACE)
@@ -117,8 +122,4 @@ pub fn torn() -> Vec<u8> {
     let mut bytes = real();
     bytes.truncate(bytes.len() / 2);
     bytes
-}
-
-fn read(file: &Path) -> Vec<u8> {
-    fs::read(file).expect("the component can be read")
 }

@@ -1,8 +1,8 @@
 //! Writes and the plans they make, built in few words.
 
 use weir::contract::{
-    Assignment, Attribute, AttributeValue, Change, Compression, Condition, Key, OnConflict,
-    Operation, Plan, Purpose, PutItem, PutObject, Tally, Test, UpdateItem, Write,
+    Assignment, Attribute, AttributeValue, Change, Condition, Key, OnConflict, Operation, Plan,
+    Purpose, PutItem, PutObject, Tally, Test, UpdateItem, Write,
 };
 
 /// A key: partition, sort.
@@ -21,6 +21,7 @@ pub fn plan(writes: Vec<Write>) -> Plan {
             deltas: 1,
             duplicates: 0,
             events: 0,
+            degraded: 0,
         },
     }
 }
@@ -28,15 +29,15 @@ pub fn plan(writes: Vec<Write>) -> Plan {
 /// A write of the batch's first record.
 pub fn write(purpose: Purpose, operation: Operation) -> Write {
     Write {
-        id: format!("{purpose} {}", operation.target()),
         purpose,
         operation,
         records: vec![0],
         updates: 1,
+        windows: Vec::new(),
+        position: 0,
         on_conflict: OnConflict::Skip,
         when_applied: Vec::new(),
         when_conflicted: Vec::new(),
-        when_failed: Vec::new(),
     }
 }
 
@@ -61,8 +62,6 @@ pub fn object(key: &str, size: usize) -> Operation {
     Operation::PutObject(PutObject {
         key: key.into(),
         content_type: "application/x-ndjson".into(),
-        compression: Compression::Gzip,
-        metadata: Vec::new(),
         body: vec![0; size],
     })
 }

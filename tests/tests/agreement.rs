@@ -7,19 +7,20 @@ use proptest::{
     sample::Index,
     test_runner::Config,
 };
-use weir::contract::{
-    Attribute, AttributeValue, Batch, Corrections, Key, Level, Settings, StoredItem,
+use weir::{
+    contract::{Attribute, AttributeValue, Batch, Key, Level, StoredItem},
+    settings::LogicSettings,
 };
 use weir_tests::{
-    aggregator, bad_event, plan,
+    aggregator, bad_event, corrections, plan,
     record::{self, Generation, NOW},
     runner::{self, Component, Native, Runner},
     vectors,
 };
 
 /// The settings under which plans are compared: without corrections and with all.
-fn settings(level: Level) -> [Settings; 2] {
-    [Corrections::empty(), Corrections::all()].map(|set| Settings {
+fn settings(level: Level) -> [LogicSettings; 2] {
+    [corrections::none(), corrections::all()].map(|set| LogicSettings {
         level,
         ..aggregator::settings(set).logic
     })
@@ -89,7 +90,7 @@ fn on_what_is_left_of_a_batch_applied_in_part() {
     let mut bucket = record::bucket(Generation::C).limit("tpm", |limit| limit);
     let records = record::numbered((1..=3).map(|tokens| bucket.consume("tpm", tokens * 1_000)));
     let mut batch = runner::batch(record::event(&records[..2]), NOW);
-    let settings = aggregator::settings(Corrections::empty()).logic;
+    let settings = aggregator::settings(corrections::none()).logic;
     // What the table holds after the first two records is shown when all three are planned.
     let first = Native.plan(&batch, &settings);
     for write in plan::writes(&first["Ok"], "Usage") {

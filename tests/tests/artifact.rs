@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use weir::component::{
     Logic, LogicError, Preparation,
     artifact::{self, Target, Unusable},
+    precompile,
 };
 use weir_tests::{
     built,
@@ -40,13 +41,14 @@ impl Place {
     fn reason(&self) -> Option<String> {
         match self.load().preparation() {
             Preparation::Precompiled => None,
-            Preparation::Compiled(unusable) => Some(unusable.as_ref().unwrap().to_string()),
+            Preparation::Compiled => panic!("no artifact was looked for"),
+            Preparation::CompiledInstead(unusable) => Some(unusable.to_string()),
         }
     }
 }
 
 fn made_of(component: &[u8], target: Target) -> Vec<u8> {
-    artifact::precompile("logic.wasm", component, target).unwrap()
+    precompile("logic.wasm", component, target).unwrap()
 }
 
 fn native() -> Target {
@@ -65,8 +67,10 @@ fn an_artifact_of_the_component_is_used_and_plans_the_same() {
     assert_eq!(place.reason(), None);
     let (compiled, precompiled) = (built::logic(), place.load());
     assert_eq!(compiled.digest(), precompiled.digest());
-    let settings = weir_tests::stage::settings().logic;
-    let plan = |logic: &Logic| logic.probe(&settings, built::AMPLE.timeout).unwrap();
+    let settings = weir_tests::runner::told(&weir_tests::stage::settings().logic);
+    let batch = weir::limiter::probe::batch();
+    let timeout = built::AMPLE.timeout;
+    let plan = |logic: &Logic| logic.plan(&batch, &settings, timeout).unwrap();
     assert_eq!(plan(&compiled), plan(&precompiled));
 }
 
@@ -126,14 +130,14 @@ fn an_artifact_of_another_version_of_the_engine_is_refused_by_the_engine() {
     code[at.expect("the artifact names the engine's version") + 1] = b'3';
     // Whoever alters it can write another digest, too: the engine looks for itself.
     let mut label: artifact::Label = serde_json::from_slice(label).unwrap();
-    label.artifact = weir::component::hex(&<sha2::Sha256 as sha2::Digest>::digest(&code));
+    label.artifact = weir::digest::hex(&weir::digest::sha256(&code));
     let mut file = serde_json::to_vec(&label).unwrap();
     file.push(b'\n');
     file.extend(code);
     let place = Place::of(&real);
     fs::write(&place.artifact, file).unwrap();
     match place.load().preparation() {
-        Preparation::Compiled(Some(Unusable::ForAnotherEngine { problem, .. })) => {
+        Preparation::CompiledInstead(Unusable::ForAnotherEngine { problem, .. }) => {
             assert!(problem.contains("version"), "{problem}");
         }
         other => panic!("{other:?}"),

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir::{
     batch::BatchError,
     component::LogicError,
-    contract::{Corrections, Level, Window},
-    settings::Settings,
+    contract::Level,
+    settings::{Corrections, Settings},
 };
 use weir_tests::{
     aggregator::{self, Aggregator},
     bad_event::{self, Case},
+    corrections,
     log::{self, Line},
     plan::{self, Usage},
     record::{self, Generation::C, NOW, Record},
@@ -22,8 +23,8 @@ use weir_tests::{
 
 /// All corrections, and hourly windows only, so that each token is counted in one place.
 fn settings() -> Settings {
-    let mut settings = aggregator::settings(Corrections::all());
-    settings.logic.windows = vec![Window::Hourly];
+    let mut settings = aggregator::settings(corrections::all());
+    settings.logic.windows = vec!["hourly".into()];
     settings.logic.level = Level::Info;
     settings
 }
@@ -354,15 +355,15 @@ fn times_that_are_not_understood_are_said_once_a_batch() {
         let batch = runner::batch(record::event(&records), NOW);
         let said = |corrections| {
             let mut settings = settings().logic;
-            settings.corrections = corrections;
+            settings.corrections = Corrections::Named(corrections);
             let messages = plan::messages(&runner.plan(&batch, &settings)["Ok"]).into_iter();
             let about_time = messages
                 .filter(|text| text.starts_with("ApproximateCreationDateTime not understood"));
             about_time.count()
         };
-        assert_eq!(said(Corrections::all()), 1);
+        assert_eq!(said(corrections::all()), 1);
         // There the time is not looked at.
-        assert_eq!(said(Corrections::all() ^ Corrections::EVENT_TIME), 0);
+        assert_eq!(said(corrections::without("event-time")), 0);
     }
 }
 

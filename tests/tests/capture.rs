@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 use std::{fs, path::Path};
-use weir::settings::{Capture, Names, Origin};
+use weir::location::Location;
+use weir::settings::{Capture, Names};
 use weir_tests::{
     built,
     program::weir,
@@ -11,7 +12,7 @@ use weir_tests::{
     versions::{self, Fault},
 };
 
-fn capture(to: Origin, every: u32, names: Names) -> Option<Capture> {
+fn capture(to: Location, every: u32, names: Names) -> Option<Capture> {
     Some(Capture { to, every, names })
 }
 
@@ -22,7 +23,7 @@ async fn process(stage: &Stage, capture: Option<Capture>, batches: &[Vec<Record>
     let processor = weir::batch::Processor::new(built::logic(), stage.target(), settings);
     for (number, records) in batches.iter().enumerate() {
         let delivery = delivery(&format!("delivery-{number}"));
-        let processed = processor.process(&record::event(records), &delivery).await;
+        let processed = processor.process(record::event(records), &delivery).await;
         processed.expect("the batch has an outcome");
     }
 }
@@ -59,7 +60,7 @@ async fn planned(file: &str) -> Value {
 #[tokio::test]
 async fn every_so_many_batches_one_is_kept_as_it_came() {
     let (stage, folder) = (Stage::start().await, tempfile::tempdir().unwrap());
-    let to = Origin::File(folder.path().join("sample"));
+    let to = Location::File(folder.path().join("sample"));
     let batches = batches(7);
     process(&stage, capture(to, 3, Names::Plain), &batches).await;
     let files = files(&folder.path().join("sample"));
@@ -82,7 +83,7 @@ async fn every_so_many_batches_one_is_kept_as_it_came() {
 async fn a_kept_batch_is_planned_as_it_was_whenever_that_is() {
     let (stage, folder) = (Stage::start().await, tempfile::tempdir().unwrap());
     let batches = batches(1);
-    let to = Origin::File(folder.path().into());
+    let to = Location::File(folder.path().into());
     process(&stage, capture(to, 1, Names::Plain), &batches).await;
     let original = folder.path().join("original");
     fs::write(&original, record::event(&batches[0])).unwrap();
@@ -107,7 +108,7 @@ async fn hashed_names_give_a_plan_of_the_same_shape_and_tell_nothing() {
     let (stage, folder) = (Stage::start().await, tempfile::tempdir().unwrap());
     let batches = batches(1);
     for (name, names) in [("plain", Names::Plain), ("hashed", Names::Hashed)] {
-        let to = Origin::File(folder.path().join(name));
+        let to = Location::File(folder.path().join(name));
         process(&stage, capture(to, 1, names), &batches).await;
     }
     let file = |name: &str| files(&folder.path().join(name)).remove(0);
@@ -147,7 +148,7 @@ async fn hashed_names_give_a_plan_of_the_same_shape_and_tell_nothing() {
 #[tokio::test]
 async fn batches_can_be_kept_in_a_bucket() {
     let stage = Stage::start().await;
-    let to = Origin::S3 {
+    let to = Location::S3 {
         bucket: stage::BUCKET.into(),
         key: "capture/".into(),
     };
@@ -168,7 +169,7 @@ async fn a_place_that_cannot_be_written_costs_the_sample_only() {
     fs::write(&file, "in the way").unwrap();
     process(
         &stage,
-        capture(Origin::File(file), 1, Names::Plain),
+        capture(Location::File(file), 1, Names::Plain),
         &batches(2),
     )
     .await;
@@ -255,7 +256,7 @@ async fn settings_hold_for_both_and_a_component_that_cannot_plan_is_named() {
         "{ended:?}"
     );
     let refused = weir(arguments)
-        .with("SNAPSHOT_WINDOWS", "weekly")
+        .with("SNAPSHOT_WINDOWS", "hourly;daily")
         .run()
         .await;
     assert_eq!(refused.code, 2, "{refused:?}");

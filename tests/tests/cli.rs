@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 use weir_tests::{
-    built,
+    built, corrections,
     files::Files,
     program::{Ended, weir},
     proxy::{ALWAYS, Fault, Proxy},
@@ -111,8 +111,8 @@ async fn a_bad_setting_exits_2_and_names_the_variable_the_value_and_what_is_allo
         ("ARCHIVE_BUCKET_NAME", "s3://archive", "a bucket's name"),
         (
             "SNAPSHOT_WINDOWS",
-            "weekly",
-            "a list of hourly, daily, monthly",
+            "hourly;daily",
+            "a list of the windows that the component has",
         ),
         (
             "SNAPSHOT_TTL_DAYS",
@@ -123,9 +123,10 @@ async fn a_bad_setting_exits_2_and_names_the_variable_the_value_and_what_is_allo
         ("ENABLE_ARCHIVAL", "yes", "true, false"),
         (
             "CORRECTIONS",
-            "some",
-            "all, none, or a list of window-suffix",
+            "some,all",
+            "all, none, or a list of the corrections that the component has",
         ),
+        ("LOGIC_OPTIONS", "monday", "a list of name=value"),
         ("BURST_CEILING", "1", "true, false"),
         ("MAX_SHARD_COUNT", "0", "a whole number from 1 to 1024"),
         ("WRITE_CONCURRENCY", "-1", "a whole number from 1 to 1000"),
@@ -151,6 +152,48 @@ async fn a_bad_setting_exits_2_and_names_the_variable_the_value_and_what_is_allo
             said.contains(&format!("allowed: {allowed}")),
             "{variable}: {said}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_the_component_does_not_know_exits_2_and_those_that_it_knows_are_listed() {
+    let stage = Stage::start().await;
+    let events = Files::new();
+    let event = events.of("event.json", &[consumption(1, "ann", 3)]);
+    let component = built::component("weir_logic").display().to_string();
+    let commands: [&[&str]; 4] = [
+        &["replay", &event],
+        &["apply", &event],
+        &["diff", &component, &component, &event],
+        &["worker", "--stop-when-idle", "1"],
+    ];
+    for command in commands {
+        for (variable, value, said) in [
+            (
+                "SNAPSHOT_WINDOWS",
+                "hourly,weekly",
+                "it has no window `weekly`, which SNAPSHOT_WINDOWS (--snapshot-windows) names; it has hourly, daily, monthly",
+            ),
+            (
+                "CORRECTIONS",
+                "event-tme",
+                "it has no correction `event-tme`, which CORRECTIONS (--corrections) names; it has window-suffix, event-time,",
+            ),
+            (
+                "LOGIC_OPTIONS",
+                "first-weekday=sunday",
+                "it has no option `first-weekday`, which LOGIC_OPTIONS (--logic-options) names; it has ceiling, max-shard-count",
+            ),
+            (
+                "LOGIC_OPTIONS",
+                "ceiling=sky",
+                "its option `ceiling` does not take `sky`, which LOGIC_OPTIONS (--logic-options) asks for; allowed: capacity, burst",
+            ),
+        ] {
+            let ended = weir(command).on(&stage).with(variable, value).run().await;
+            assert_eq!(ended.code, 2, "{command:?} {variable}: {ended:?}");
+            assert!(complaint(&ended).contains(said), "{command:?}: {ended:?}");
+        }
     }
 }
 
@@ -458,6 +501,27 @@ async fn inspect_prints_what_a_component_is() {
     assert_eq!(shown["size"], size);
     assert_eq!(shown["sha256"], built::logic().digest());
     assert!(shown["exports"].to_string().contains("plan"), "{shown}");
+    let names = |list: &str| -> Vec<String> {
+        let listed = shown[list].as_array().expect("a list").iter();
+        listed
+            .map(|term| {
+                assert!(
+                    term["description"]
+                        .as_str()
+                        .is_some_and(|text| text.ends_with('.'))
+                );
+                term["name"].as_str().expect("a name").to_owned()
+            })
+            .collect()
+    };
+    assert_eq!(names("windows"), ["hourly", "daily", "monthly"]);
+    assert_eq!(names("corrections"), corrections::all());
+    assert_eq!(names("options"), ["ceiling", "max-shard-count"]);
+    assert_eq!(shown["options"][1]["default"], "32");
+    assert_eq!(
+        shown["options"][1]["allowed"],
+        "a whole number from 1 to 1024"
+    );
 }
 
 #[tokio::test]
@@ -466,6 +530,18 @@ async fn inspect_knows_the_component_that_comes_with_the_program() {
     assert_eq!(shown.code, 0, "{shown:?}");
     assert!(shown.out.starts_with("weir-logic "), "{shown:?}");
     assert!(shown.out.contains(&built::logic().digest()), "{shown:?}");
+    for line in [
+        "  windows",
+        "    monthly            From the first to the last day of a month.",
+        "    idle-batches       Refill, sharding and propagation run also in a batch in which nothing was consumed.",
+        "    max-shard-count    No bucket is split into more shards than this.",
+        "                       default: 32; allowed: a whole number from 1 to 1024",
+    ] {
+        assert!(
+            shown.out.lines().any(|shown| shown == line),
+            "{line}: {shown:?}"
+        );
+    }
 }
 
 // ------------------------------------------------------------------------------------------------- worker
@@ -559,7 +635,7 @@ async fn the_worker_needs_a_table_with_a_stream() {
         .run()
         .await;
     assert_eq!(ended.code, 1, "{ended:?}");
-    for words in ["no-such-table", "Check TABLE_NAME"] {
+    for words in ["no-such-table", "check TABLE_NAME"] {
         assert!(ended.err.contains(words), "{words}: {ended:?}");
     }
 }
@@ -589,7 +665,7 @@ async fn a_place_that_is_none_is_named() {
         let ended = weir(command).run().await;
         assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{ended:?}");
         let expected = format!(
-            "`{}` is no place: name a file, or s3://bucket/key",
+            "invalid location `{}`: expected a file path or s3://bucket/key",
             command[1]
         );
         assert!(complaint(&ended).ends_with(&expected), "{ended:?}");

@@ -22,7 +22,7 @@ use tokio::time::{self, Instant};
 use weir::{
     batch::{Delivery, Outcome, Processor},
     contract::Level,
-    settings::Arguments,
+    settings::Settings,
     store::Target,
 };
 use weir_tests::{
@@ -92,7 +92,7 @@ async fn buckets_of_version_0_17_0_are_not_handled_by_rules_that_they_do_not_fol
     let events = stack.stream().await.events().await;
     for event in &events {
         let (outcome, lines) = log::captured(Level::Warning, process(&stack, event, now)).await;
-        assert!(outcome.response.batch_item_failures.is_empty());
+        assert!(outcome.response.failed().next().is_none());
         let mut about: Vec<_> = lines
             .iter()
             .map(|line| format!("{}: {}", line.text("message"), line.text("entity_id")))
@@ -417,7 +417,7 @@ fn difference(told: &Counters, consumed: &Counters) -> Option<String> {
 
 /// Processes an event on the stack's table, with the corrections.
 async fn process(stack: &Stack, event: &Value, now: u64) -> Outcome {
-    let settings = Arguments::default().validate().expect("valid defaults");
+    let settings = Settings::default();
     let table = stack.table();
     let target = Target {
         dynamodb: table.client().clone(),
@@ -434,7 +434,7 @@ async fn process(stack: &Stack, event: &Value, now: u64) -> Outcome {
     };
     let processor = Processor::new(built::logic(), target, settings);
     let event = event.to_string();
-    let outcome = processor.process(event.as_bytes(), &delivery).await;
+    let outcome = processor.process(event.into_bytes(), &delivery).await;
     outcome.expect("the batch is processed")
 }
 

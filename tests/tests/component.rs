@@ -3,8 +3,11 @@
 
 use std::{fs, path::Path};
 use wasmparser::{Parser, Payload};
-use weir::component::{Logic, LogicError};
-use weir_tests::{built, program::weir};
+use weir::{
+    component::{Logic, LogicError},
+    contract::Term,
+};
+use weir_tests::{built, corrections, program::weir};
 
 /// The largest that the component may be, in bytes.
 const LARGEST: usize = 400_000;
@@ -78,7 +81,7 @@ fn refused() -> Vec<Refused> {
             content: Some(EMPTY_COMPONENT.into()),
             digest: None,
             is_expected: incompatible,
-            says: "does not fit weir:aggregator@0.1.0",
+            says: "does not fit weir:aggregator@0.2.0",
         },
         Refused {
             name: "importing.wasm",
@@ -151,8 +154,8 @@ fn it_exports_what_the_contract_says() {
     assert_eq!(
         exports,
         [
-            "weir:aggregator/logic@0.1.0#describe",
-            "weir:aggregator/logic@0.1.0#plan"
+            "weir:aggregator/logic@0.2.0#describe",
+            "weir:aggregator/logic@0.2.0#plan"
         ]
     );
 }
@@ -163,6 +166,22 @@ fn it_says_what_it_is() {
     let description = logic.description();
     assert_eq!(description.name, "weir-logic");
     assert_eq!(description.generations, ["A", "B", "C"]);
+    let names = |terms: &[Term]| {
+        terms
+            .iter()
+            .map(|term| term.name.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&description.windows), ["hourly", "daily", "monthly"]);
+    assert_eq!(names(&description.corrections), corrections::all());
+    let options = description.options.iter();
+    let options: Vec<_> = options
+        .map(|option| (&*option.name, &*option.default))
+        .collect();
+    assert_eq!(
+        options,
+        [("ceiling", "capacity"), ("max-shard-count", "32")]
+    );
 }
 
 #[test]

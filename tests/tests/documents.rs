@@ -5,11 +5,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
 };
-use weir::{
-    contract::CORRECTIONS,
-    settings::{Arguments, BadSetting},
+use weir_cli::arguments::{Arguments, BadArgument};
+use weir_tests::{
+    built,
+    document::{self, Document, resolved, root},
 };
-use weir_tests::document::{self, Document, resolved, root};
 
 // ------------------------------------------------------------------------------------------------- links
 
@@ -180,7 +180,7 @@ fn the_page_of_settings_has_the_values_that_are_allowed() {
         let command = Arguments::augment_args(clap::Command::new("weir"));
         let matches = command.get_matches_from(["weir".into(), format!("{}=!", row[1])]);
         let arguments = Arguments::from_arg_matches(&matches).expect("the settings");
-        let Err(BadSetting::NotAllowed { allowed, .. }) = arguments.validate() else {
+        let Err(BadArgument::NotAllowed { allowed, .. }) = arguments.settings() else {
             // A name or a place, which may be any text.
             continue;
         };
@@ -224,6 +224,8 @@ fn the_page_of_corrections_has_every_correction_and_no_other() {
         .iter()
         .map(|row| row[0].trim_matches('`').to_owned())
         .collect();
-    let names: Vec<_> = CORRECTIONS.iter().map(|(name, _)| *name).collect();
-    assert_eq!(listed, names);
+    let logic = built::logic();
+    let corrections = logic.description().corrections.iter();
+    let names: Vec<_> = corrections.map(|correction| &correction.name).collect();
+    assert_eq!(listed.iter().collect::<Vec<_>>(), names);
 }

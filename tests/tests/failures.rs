@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
 use weir::{
     batch::{Outcome, Processor},
-    contract::{Corrections, Level},
-    settings::Settings,
+    contract::Level,
+    settings::{Corrections, Settings},
     store::Target,
 };
 use weir_tests::{
-    built,
+    built, corrections,
     log::{self, Line},
     proxy::{ALWAYS, Fault, Proxy},
     record::{self, Record},
@@ -253,7 +253,7 @@ async fn deliver_to(stage: &Stage, endpoint: &str, records: &[Record]) -> (Outco
     let processor = Processor::new(built::logic(), target, stage::settings());
     let event = record::event(records);
     let delivery = delivery_within("delivery", Duration::from_secs(3));
-    let processed = processor.process(&event, &delivery);
+    let processed = processor.process(event, &delivery);
     let (outcome, lines) = log::captured(Level::Info, processed).await;
     (outcome.expect("an outcome"), lines)
 }
@@ -354,7 +354,7 @@ async fn writes_that_are_tried_again_alike_are_told_of_once() {
 /// Settings by which objects are named by the request and the second.
 fn without_daily_archive() -> Settings {
     let mut settings = stage::settings();
-    settings.logic.corrections &= !Corrections::DAILY_ARCHIVE;
+    settings.logic.corrections = Corrections::Named(corrections::without("daily-archive"));
     settings
 }
 
@@ -380,7 +380,7 @@ async fn archive(target: Target, batches: &[&[u32]]) -> Vec<Outcome> {
     for places in batches {
         let records: Vec<_> = places.iter().copied().map(expiry).collect();
         let event = record::event(&records);
-        let processed = processor.process(&event, &delivery("one-request")).await;
+        let processed = processor.process(event, &delivery("one-request")).await;
         outcomes.push(processed.expect("an outcome"));
     }
     outcomes

@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use weir::{
     batch::{BatchError, Counters},
     component::LogicError,
-    contract::{Corrections, Level, Window},
-    settings::Settings,
+    contract::Level,
+    settings::{Corrections, Settings},
 };
 use weir_tests::{
     aggregator::{self, Aggregator},
+    corrections,
     log::{self, Line},
     plan,
     record::{
@@ -29,8 +30,8 @@ const NEXT_STREAM: &str =
     "arn:aws:dynamodb:us-east-1:123456789012:table/limiter/stream/2024-01-01T06:00:00.000";
 
 fn settings() -> Settings {
-    let mut settings = aggregator::settings(Corrections::all());
-    settings.logic.windows = vec![Window::Hourly];
+    let mut settings = aggregator::settings(corrections::all());
+    settings.logic.windows = vec!["hourly".into()];
     settings.logic.level = Level::Info;
     settings
 }
@@ -299,7 +300,7 @@ async fn deliver(aggregator: &Aggregator, records: &[Record]) -> (Counters, Vec<
     let event = record::event(records);
     let (outcome, lines) = log::captured(Level::Info, aggregator.deliver(&event)).await;
     let outcome = outcome.expect("the batch is processed");
-    assert!(outcome.response.batch_item_failures.is_empty());
+    assert!(outcome.response.failed().next().is_none());
     (outcome.counters, lines)
 }
 
@@ -425,7 +426,8 @@ fn usage_is_said_to_be_missing_where_that_is_certain_and_nowhere_else() {
 #[test]
 fn without_the_creation_of_buckets_nothing_is_said_to_be_missing() {
     let mut settings = settings();
-    settings.logic.corrections = Corrections::all() ^ Corrections::FIRST_CONSUMPTION;
+    let others = corrections::without("first-consumption");
+    settings.logic.corrections = Corrections::Named(others);
     for (name, records, _) in gaps() {
         assert_eq!(missing(&records, &settings), [""; 0], "{name}");
     }

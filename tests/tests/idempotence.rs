@@ -15,9 +15,10 @@ use proptest::{
 };
 use serde_json::Value;
 use std::{ops::Range, slice};
-use weir::{batch::Counters, contract::Corrections};
+use weir::batch::Counters;
 use weir_tests::{
     aggregator::{self, Aggregator},
+    corrections,
     record::{
         self, Bucket,
         Generation::{B2, C},
@@ -45,7 +46,7 @@ fn consumptions(count: i64) -> Vec<Record> {
 }
 
 async fn started(server: &Server) -> Aggregator {
-    Aggregator::start(server, aggregator::settings(Corrections::all())).await
+    Aggregator::start(server, aggregator::settings(corrections::all())).await
 }
 
 /// Delivers records in one batch, which must do.
@@ -56,7 +57,7 @@ async fn deliver<'r>(
     let outcome = aggregator.deliver(&record::event(records)).await;
     let outcome = outcome.expect("the batch is processed");
     assert_eq!(outcome.response.body.errors, Vec::<String>::new());
-    assert!(outcome.response.batch_item_failures.is_empty());
+    assert!(outcome.response.failed().next().is_none());
     outcome.counters
 }
 
@@ -273,7 +274,7 @@ fn deliveries_of(cuts: &[Cut], count: usize) -> Vec<Range<usize>> {
 async fn replayed(
     records: &[Record],
     deliveries: &[Range<usize>],
-    corrections: Corrections,
+    corrections: Vec<String>,
 ) -> Items {
     let server = Server::start().await;
     let aggregator = Aggregator::start(&server, aggregator::settings(corrections)).await;
@@ -295,7 +296,7 @@ proptest! {
         cuts in vec(any::<Cut>(), 0..6),
         is_corrected in any::<bool>(),
     ) {
-        let corrections = if is_corrected { Corrections::all() } else { Corrections::empty() };
+        let corrections = if is_corrected { corrections::all() } else { corrections::none() };
         let records = records_of(&history);
         let deliveries = deliveries_of(&cuts, records.len());
         let whole = 0..records.len();

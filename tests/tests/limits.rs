@@ -58,8 +58,8 @@ async fn a_component_that_exceeds_its_limits_gives_a_typed_error_and_nothing_is_
             |error| matches!(error, LogicError::TimedOut(time) if *time == TIGHT.timeout),
         ),
         (Misdeed::Allocate, |error| {
-            matches!(error, LogicError::OutOfMemory { wanted, limit }
-                if *limit == TIGHT.memory && wanted > limit)
+            matches!(error, LogicError::OutOfMemory { denied, limit }
+                if *limit == TIGHT.memory && denied > limit)
         }),
         (Misdeed::Trap, |error| {
             matches!(error, LogicError::Trapped(_))
@@ -74,7 +74,7 @@ async fn a_component_that_exceeds_its_limits_gives_a_typed_error_and_nothing_is_
         let event = record::event(&records);
         let processor = misbehaving::processor(&stage, TIGHT, Some(misdeed));
 
-        let result = processor.process(&event, &delivery("first")).await;
+        let result = processor.process(event.clone(), &delivery("first")).await;
         assert!(
             matches!(&result, Err(BatchError::Logic(error)) if is_expected(error)),
             "{misdeed:?}: {result:?}"
@@ -83,7 +83,7 @@ async fn a_component_that_exceeds_its_limits_gives_a_typed_error_and_nothing_is_
         assert!(stage.objects("").await.is_empty(), "{misdeed:?}");
 
         // The component is as new for the next batch.
-        let outcome = processor.process(&event, &delivery(BEHAVE)).await.unwrap();
+        let outcome = processor.process(event, &delivery(BEHAVE)).await.unwrap();
         assert!(failures(&outcome).is_empty(), "{misdeed:?}: {outcome:?}");
         assert_eq!(stage.usage().await, usage_of(&records), "{misdeed:?}");
     }
@@ -103,7 +103,7 @@ fn what_all_memories_of_a_component_take_counts_against_its_limit() {
     // The second memory alone would fit.
     let refused = load(127).err();
     assert!(
-        matches!(refused, Some(LogicError::OutOfMemory { wanted, limit }) if wanted > limit && limit == limits.memory),
+        matches!(refused, Some(LogicError::OutOfMemory { denied, limit }) if denied > limit && limit == limits.memory),
         "{refused:?}"
     );
 }
@@ -172,7 +172,7 @@ async fn a_plan_with_a_forbidden_write_is_refused_as_a_whole() {
     ] {
         let settings = misbehaving::settings(WIDE, Some(misdeed));
         let processor = Processor::new(logic.clone(), stage.target(), settings);
-        let breach = match processor.process(&event, &delivery("first")).await {
+        let breach = match processor.process(event.clone(), &delivery("first")).await {
             Err(BatchError::Breach(breach)) => breach,
             other => panic!("{misdeed:?}: {other:?}"),
         };
@@ -194,9 +194,9 @@ async fn a_refused_plan_costs_the_next_batch_nothing() {
     let processor = misbehaving::processor(&stage, WIDE, Some(Misdeed::RemoveCounter));
     let records = poisoned(3, &[]);
     let event = record::event(&records);
-    let refused = processor.process(&event, &delivery("first")).await;
+    let refused = processor.process(event.clone(), &delivery("first")).await;
     assert!(matches!(refused, Err(BatchError::Breach(_))), "{refused:?}");
-    processor.process(&event, &delivery(BEHAVE)).await.unwrap();
+    processor.process(event, &delivery(BEHAVE)).await.unwrap();
     assert_eq!(stage.usage().await, usage_of(&records));
 }
 
@@ -211,6 +211,7 @@ fn a_component_that_loops_is_stopped_by_its_limit_and_by_what_the_batch_has_left
         };
         let logic = misbehaving::logic(limits);
         let settings = misbehaving::settings(limits, Some(Misdeed::Loop)).logic;
+        let settings = logic.resolve(&settings).expect("it fits").settings;
         let batch = Batch {
             event: record::event(&poisoned(1, &[])),
             now: record::NOW,
@@ -244,7 +245,7 @@ async fn a_poisonous_record_is_quarantined_and_all_others_are_applied() {
         let processor = misbehaving::processor(&stage, TIGHT, None);
         let records = poisoned(count, positions);
         let delivery = delivery(&misbehaving::where_poisoned(misdeed));
-        let outcome = processor.process(&record::event(&records), &delivery).await;
+        let outcome = processor.process(record::event(&records), &delivery).await;
         let outcome = outcome.unwrap_or_else(|error| panic!("{case}: {error}"));
 
         assert_eq!(outcome.response.status_code, 200, "{case}");
@@ -283,7 +284,7 @@ async fn a_quarantined_record_keeps_its_json_to_the_letter() {
     let raw = r#"{"poison":[1e999, 0.10, 12345678901234567890.123],"b":1,"a":2,"b":3,"dynamodb":{"SequenceNumber":"100000000000000000001"}}"#;
     let event = format!(r#"{{"Records":[{raw}]}}"#);
     let delivery = delivery(&misbehaving::where_poisoned(Misdeed::Trap));
-    let outcome = processor.process(event.as_bytes(), &delivery).await;
+    let outcome = processor.process(event.into_bytes(), &delivery).await;
     assert!(failures(&outcome.unwrap()).is_empty());
     let quarantined = stage.quarantined().await;
     assert!(
@@ -305,7 +306,7 @@ async fn a_plan_cut_short_by_the_batchs_deadline_is_no_reason_for_quarantine() {
     let deadline = limits.timeout * 3 / 2;
     let name = misbehaving::where_poisoned(Misdeed::Loop);
     let outcome = processor
-        .process(&record::event(&records), &delivery_within(&name, deadline))
+        .process(record::event(&records), &delivery_within(&name, deadline))
         .await
         .unwrap();
     assert!(stage.quarantined().await.is_empty());
@@ -333,7 +334,7 @@ async fn many_batches_at_once_do_not_take_each_others_place() {
     for number in 0..16 {
         let (processor, event) = (Arc::clone(&processor), event.clone());
         let delivery = delivery(&format!("batch-{number}"));
-        batches.spawn(async move { processor.process(&event, &delivery).await });
+        batches.spawn(async move { processor.process(event, &delivery).await });
     }
     while let Some(result) = batches.join_next().await {
         let result = result.expect("no batch panics");

@@ -8,12 +8,12 @@ use std::{
 use weir::{
     component::LogicError,
     contract::{
-        Attribute, AttributeValue, Batch, Change, Corrections, Key, Level, Operation, Plan,
-        Purpose, Settings, StoredItem, Window,
+        Attribute, AttributeValue, Batch, Change, Key, Level, Operation, Plan, Purpose, StoredItem,
     },
     replay,
+    settings::{Corrections, LogicSettings},
 };
-use weir_tests::{built, hosts::Host, runner, skip, vectors};
+use weir_tests::{built, corrections, hosts::Host, runner, skip, vectors};
 
 #[test]
 fn node_js_plans_as_weir_does() {
@@ -114,7 +114,7 @@ const UNUSABLE: [&str; 3] = ["{", "[]", r#"{"Records":[{"eventSource":"aws:sqs"}
 struct Case {
     name: String,
     batch: Batch,
-    settings: Settings,
+    settings: LogicSettings,
 }
 
 impl Case {
@@ -122,7 +122,7 @@ impl Case {
     fn json(&self) -> Value {
         let mut batch = json!(self.batch);
         batch["event"] = String::from_utf8_lossy(&self.batch.event).into();
-        json!({ "batch": batch, "settings": self.settings })
+        json!({ "batch": batch, "settings": runner::told(&self.settings) })
     }
 
     /// What Weir plans, as `weir replay --json` prints it, or why there is no plan.
@@ -135,7 +135,7 @@ impl Case {
     }
 
     fn planned(&self) -> Result<Plan, LogicError> {
-        built::logic().plan(&self.batch, &self.settings, built::AMPLE.timeout)
+        runner::plan(&built::logic(), &self.batch, &self.settings)
     }
 }
 
@@ -145,7 +145,7 @@ fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for vectors in vectors::all() {
         for recorded in &vectors.batches {
-            for corrections in [Corrections::empty(), Corrections::all()] {
+            for corrections in [corrections::none(), corrections::all()] {
                 let case = |round: &str, known| Case {
                     name: format!(
                         "{} {} {corrections:?} {round}",
@@ -155,11 +155,11 @@ fn cases() -> Vec<Case> {
                         known,
                         ..runner::batch(recorded.event(), recorded.now())
                     },
-                    settings: Settings {
-                        windows: recorded.windows.iter().map(|name| window(name)).collect(),
+                    settings: LogicSettings {
+                        windows: recorded.windows.clone(),
                         snapshot_ttl_days: recorded.ttl_days,
                         archive: true,
-                        corrections,
+                        corrections: Corrections::Named(corrections.clone()),
                         level: Level::Debug,
                         ..runner::settings()
                     },
@@ -179,15 +179,6 @@ fn cases() -> Vec<Case> {
     });
     cases.extend(unusable);
     cases
-}
-
-fn window(name: &str) -> Window {
-    match name {
-        "hourly" => Window::Hourly,
-        "daily" => Window::Daily,
-        "monthly" => Window::Monthly,
-        _ => panic!("no window: {name}"),
-    }
 }
 
 /// The snapshots that a plan adds to, as if it had been carried out, and that a key has no item.

@@ -222,7 +222,7 @@ async fn usage_that_a_table_with_other_keys_refuses_is_counted_once_the_table_is
         let processor = Processor::new(built::logic(), target, stage::settings());
         let deliver = async |records: &[Record]| {
             let event = record::event(records);
-            let processed = processor.process(&event, &delivery("delivery")).await;
+            let processed = processor.process(event, &delivery("delivery")).await;
             processed.expect("an outcome")
         };
         let records = traffic();
@@ -255,15 +255,12 @@ async fn audit_events_without_a_bucket_are_delivered_again_until_there_is_one() 
     let processor = Processor::new(built::logic(), target, stage::settings());
     let event = record::event(&[expiry(1)]);
     let first = delivery("first");
-    let delivered = processor.process(&event, &first);
+    let delivered = processor.process(event.clone(), &first);
     let (outcome, lines) = log::captured(Level::Info, delivered).await;
     assert_eq!(failures(&outcome.unwrap()), [sequence_number(&expiry(1))]);
     assert_eq!(remedies(&lines), [Remedy::NoBucket.to_string()]);
     let processor = Processor::new(built::logic(), stage.target(), stage::settings());
-    let outcome = processor
-        .process(&event, &delivery("second"))
-        .await
-        .unwrap();
+    let outcome = processor.process(event, &delivery("second")).await.unwrap();
     assert!(failures(&outcome).is_empty(), "{outcome:?}");
     assert_eq!(stage.objects("audit/").await.len(), 1);
 }

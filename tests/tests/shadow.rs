@@ -29,7 +29,7 @@ fn host(stage: &Stage, shadow: Logic) -> Processor {
 async fn process(processor: &Processor, records: &[Record]) -> Outcome {
     let delivery = delivery_within("delivery", Duration::from_secs(60));
     let event = record::event(records);
-    let outcome = processor.process(&event, &delivery).await.unwrap();
+    let outcome = processor.process(event, &delivery).await.unwrap();
     assert!(failures(&outcome).is_empty(), "{outcome:?}");
     outcome
 }

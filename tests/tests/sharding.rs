@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use std::{ops::RangeInclusive, slice};
 use weir::{
     batch::Processor,
-    contract::{Corrections, Settings, Window},
-    store::{Effort, Outcome},
+    settings::{Corrections, LogicSettings, MAX_SHARD_COUNT, OptionSetting},
+    store::{Effort, Request, Written},
 };
-use weir_logic::{Corrections as SimulatedCorrections, Purpose};
+use weir_logic::Purpose;
 use weir_tests::{
-    built, plan,
+    built, corrections, plan,
     proxy::{ALWAYS, Fault},
     record::{self, Bucket, Generation, NAMESPACE, NOW, Record, bucket, number, string},
     runner::{self, Native, Runner},
@@ -80,7 +80,7 @@ fn clients_that_move_rf_every_second_do_not_drive_the_count_up() {
 fn without_the_correction_the_count_runs_away_from_few_requests() {
     let course = played(Scenario {
         seconds: 61,
-        corrections: SimulatedCorrections::empty(),
+        corrections: corrections::none(),
         ..Scenario::of(50)
     });
     let counts: Vec<_> = course.counts.iter().map(|(_, count)| *count).collect();
@@ -148,7 +148,7 @@ fn shards(table: &Table) -> usize {
 
 /// The shard counts after each of seven batches, of one write each that leaves shard 0 a tenth of its write tokens,
 /// and the shards there are in the end.
-fn held_at_a_tenth(corrections: SimulatedCorrections) -> (Vec<i128>, usize) {
+fn held_at_a_tenth(corrections: Vec<String>) -> (Vec<i128>, usize) {
     let mut table = simulated([bucket(Generation::C).limit(LIMIT, |limit| limit)]);
     let mut counts = Vec::new();
     for batch in 1..=7 {
@@ -159,7 +159,7 @@ fn held_at_a_tenth(corrections: SimulatedCorrections) -> (Vec<i128>, usize) {
             add(item, "b_wcu_tc", 1_000);
             set(item, "b_wcu_tk", 100_000);
         });
-        simulation::deliver(&mut table, &simulation::settings(corrections));
+        simulation::deliver(&mut table, &simulation::settings(&corrections));
         counts.push(shard_count(&table));
     }
     (counts, shards(&table))
@@ -167,10 +167,10 @@ fn held_at_a_tenth(corrections: SimulatedCorrections) -> (Vec<i128>, usize) {
 
 #[test]
 fn a_bucket_held_at_a_tenth_of_its_write_tokens_runs_away_only_without_the_correction() {
-    let (counts, shards) = held_at_a_tenth(SimulatedCorrections::empty());
+    let (counts, shards) = held_at_a_tenth(corrections::none());
     assert_eq!(counts, [2, 4, 8, 16, 32, 64, 128]);
     assert_eq!(shards, 64);
-    let (counts, shards) = held_at_a_tenth(SimulatedCorrections::all());
+    let (counts, shards) = held_at_a_tenth(corrections::all());
     assert_eq!(counts, [1; 7]);
     assert_eq!(shards, 1);
 }
@@ -185,7 +185,7 @@ fn a_bucket_in_debt_is_not_refilled_for_the_records_of_its_own_refills() {
         add(item, "b_rpm_tk", -1_000);
         add(item, "b_rpm_tc", 1_000);
     });
-    let settings = simulation::settings(SimulatedCorrections::all());
+    let settings = simulation::settings(&corrections::all());
     let mut refills = 0;
     for batch in 1..=120 {
         table.set_clock(NOW + batch * WINDOW);
@@ -198,7 +198,7 @@ fn a_bucket_in_debt_is_not_refilled_for_the_records_of_its_own_refills() {
 
 #[test]
 fn several_rises_in_one_batch_end_where_single_ones_would() {
-    let settings = simulation::settings(SimulatedCorrections::all());
+    let settings = simulation::settings(&corrections::all());
     let mut apart = simulated([bucket(Generation::C).limit(LIMIT, |limit| limit)]);
     let mut together = apart.clone();
     for count in [2, 4, 16] {
@@ -214,9 +214,9 @@ fn several_rises_in_one_batch_end_where_single_ones_would() {
 
 #[test]
 fn a_count_that_somebody_else_has_raised_is_not_doubled() {
-    for corrections in [SimulatedCorrections::empty(), SimulatedCorrections::all()] {
+    for corrections in [corrections::none(), corrections::all()] {
         let mut table = simulated([pressed(-1_000_000).shard_count(2)]);
-        let settings = simulation::settings(corrections);
+        let settings = simulation::settings(&corrections);
         let event = record::event(&[pressed(-1_000_000).modify()]);
         let plan = simulation::process(&mut table, &event, &settings);
         let is_bump = |write: &weir_logic::Write| write.purpose == Purpose::ShardBump;
@@ -227,7 +227,7 @@ fn a_count_that_somebody_else_has_raised_is_not_doubled() {
 
 #[test]
 fn a_bucket_without_a_shard_count_is_not_split() {
-    for corrections in [SimulatedCorrections::empty(), SimulatedCorrections::all()] {
+    for corrections in [corrections::none(), corrections::all()] {
         let mut item = pressed(-1_000_000).item();
         item.as_object_mut().unwrap().remove("shard_count");
         let mut table = Table::default();
@@ -237,7 +237,7 @@ fn a_bucket_without_a_shard_count_is_not_split() {
         let record = record
             .without("/dynamodb/OldImage/shard_count")
             .without("/dynamodb/NewImage/shard_count");
-        let settings = simulation::settings(corrections);
+        let settings = simulation::settings(&corrections);
         simulation::process(&mut table, &record::event(&[record]), &settings);
         assert!(!table.items()[&shard(0)].contains_key("shard_count"));
         assert_eq!(shards(&table), 1, "{corrections:?}");
@@ -261,9 +261,9 @@ fn risen() -> (Table, Vec<u8>) {
 /// The table after the event, and the ids of the writes that it takes.
 fn propagated() -> (Table, Vec<String>) {
     let (mut table, event) = risen();
-    let settings = simulation::settings(SimulatedCorrections::all());
+    let settings = simulation::settings(&corrections::all());
     let plan = simulation::process(&mut table, &event, &settings);
-    let ids = plan.writes.iter().map(|write| write.id.clone());
+    let ids = plan.writes.iter().map(simulation::id);
     (table, ids.collect())
 }
 
@@ -290,11 +290,11 @@ fn a_rise_brings_the_count_to_all_shards_and_creates_those_that_are_missing() {
 #[test]
 fn a_propagation_that_breaks_off_after_any_write_comes_to_the_same_end() {
     let (whole, ids) = propagated();
-    let settings = simulation::settings(SimulatedCorrections::all());
+    let settings = simulation::settings(&corrections::all());
     for cut in 0..=ids.len() {
         let (mut table, event) = risen();
         simulation::process_partly(&mut table, &event, &settings, |write| {
-            ids[..cut].contains(&write.id)
+            ids[..cut].contains(&simulation::id(write))
         });
         assert_eq!(table.items() == whole.items(), cut == ids.len(), "{cut}");
         simulation::process(&mut table, &event, &settings);
@@ -305,10 +305,12 @@ fn a_propagation_that_breaks_off_after_any_write_comes_to_the_same_end() {
 #[test]
 fn a_propagation_of_which_any_one_write_fails_makes_the_others_and_comes_to_the_same_end() {
     let (whole, ids) = propagated();
-    let settings = simulation::settings(SimulatedCorrections::all());
+    let settings = simulation::settings(&corrections::all());
     for failing in &ids {
         let (mut table, event) = risen();
-        simulation::process_partly(&mut table, &event, &settings, |write| write.id != *failing);
+        simulation::process_partly(&mut table, &event, &settings, |write| {
+            simulation::id(write) != *failing
+        });
         let wrong = whole
             .items()
             .iter()
@@ -322,10 +324,10 @@ fn a_propagation_of_which_any_one_write_fails_makes_the_others_and_comes_to_the_
 #[test]
 fn what_clients_did_to_new_shards_before_the_retry_stays() {
     let (_, ids) = propagated();
-    let settings = simulation::settings(SimulatedCorrections::all());
+    let settings = simulation::settings(&corrections::all());
     let (mut table, event) = risen();
     simulation::process_partly(&mut table, &event, &settings, |write| {
-        ids[..8].contains(&write.id)
+        ids[..8].contains(&simulation::id(write))
     });
     table.change(&shard(5), 1, |item| {
         add(item, "b_rpm_tk", -3_000);
@@ -342,11 +344,8 @@ async fn in_dynamodb_a_propagation_that_breaks_off_comes_to_the_same_end() {
     let record = rise(2, 4);
     let event = record::event([&record]);
     let settings = stage::settings();
-    let plan = built::logic().plan(
-        &runner::batch(event.clone(), NOW),
-        &settings.logic,
-        built::AMPLE.timeout,
-    );
+    let batch = runner::batch(event.clone(), NOW);
+    let plan = runner::plan(&built::logic(), &batch, &settings.logic);
     let plan = plan.unwrap();
     assert_eq!(plan.writes.len(), 3);
     let mut ends = Vec::new();
@@ -354,14 +353,17 @@ async fn in_dynamodb_a_propagation_that_breaks_off_comes_to_the_same_end() {
         // Shard 1 should be there, and is not.
         let stage = Stage::start().await;
         stage.table().put(&new_image(&record)).await;
-        let first: Vec<_> = plan.writes[..cut].iter().collect();
+        let first = plan.writes[..cut].iter().map(|write| Request {
+            operation: write.operation.clone(),
+            on_conflict: write.on_conflict,
+        });
         let retry = delivery("retry");
         let effort = Effort::until(retry.deadline);
-        let made = stage.target().apply(&first, &effort).await;
-        let has_failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_));
+        let made = stage.target().apply(first.collect(), &effort).await;
+        let has_failed = |written: &Written| matches!(written, Written::Failed(_));
         assert!(!made.iter().any(has_failed), "{made:?}");
         let processor = Processor::new(built::logic(), stage.target(), settings.clone());
-        let outcome = processor.process(&event, &retry).await.unwrap();
+        let outcome = processor.process(event.clone(), &retry).await.unwrap();
         assert!(failures(&outcome).is_empty(), "{outcome:?}");
         ends.push(stage.items().await);
     }
@@ -465,7 +467,7 @@ async fn new_shards_are_shard_0_with_keys_tokens_and_counters_of_their_own() {
     stage.table().put(&original).await;
     let processor = Processor::new(built::logic(), stage.target(), stage::settings());
     let event = record::event([&record]);
-    let outcome = processor.process(&event, &delivery("rise")).await.unwrap();
+    let outcome = processor.process(event, &delivery("rise")).await.unwrap();
     assert!(failures(&outcome).is_empty(), "{outcome:?}");
     let expected = items([original.clone(), copy(1), copy(2)]);
     let differences = differences(&stage.items().await, &expected);
@@ -474,20 +476,20 @@ async fn new_shards_are_shard_0_with_keys_tokens_and_counters_of_their_own() {
 
 // ----------------------------------------------------------------------------------------------- one plan
 
-fn settings(corrections: Corrections) -> Settings {
-    Settings {
-        corrections,
-        windows: vec![Window::Hourly],
+fn settings(corrections: &[String]) -> LogicSettings {
+    LogicSettings {
+        corrections: Corrections::Named(corrections.to_vec()),
+        windows: vec!["hourly".into()],
         ..runner::settings()
     }
 }
 
 /// No correction in force, and all.
-fn both() -> [Corrections; 2] {
-    [Corrections::empty(), Corrections::all()]
+fn both() -> [Vec<String>; 2] {
+    [corrections::none(), corrections::all()]
 }
 
-fn planned(records: &[Record], settings: &Settings) -> Value {
+fn planned(records: &[Record], settings: &LogicSettings) -> Value {
     let batch = runner::batch(record::event(records), NOW);
     let mut result = Native.plan(&batch, settings);
     assert!(result["Err"].is_null(), "{result}");
@@ -548,7 +550,7 @@ fn a_bucket_doubles_strictly_below_a_fifth_of_its_write_tokens() {
             (-1, 1),
             (-1_000_000_000, 1),
         ] {
-            let plan = planned(&[pressed(tokens).modify()], &settings(corrections));
+            let plan = planned(&[pressed(tokens).modify()], &settings(&corrections));
             assert_eq!(
                 writes(&plan, "ShardBump"),
                 doublings,
@@ -562,7 +564,7 @@ fn a_bucket_doubles_strictly_below_a_fifth_of_its_write_tokens() {
 fn a_doubling_sets_twice_the_count_on_the_condition_that_it_is_as_it_was() {
     for corrections in both() {
         let record = pressed(0).shard_count(4).modify();
-        let plan = planned(&[record], &settings(corrections));
+        let plan = planned(&[record], &settings(&corrections));
         let bumps: Vec<_> = plan::writes(&plan, "ShardBump").collect();
         let [bump] = bumps.as_slice() else {
             panic!("one doubling: {plan}")
@@ -582,7 +584,7 @@ fn only_shard_0_doubles() {
     for corrections in both() {
         for shard in [1, 7, u32::MAX] {
             let record = pressed(-1_000_000).shard_count(8).shard(shard).modify();
-            let plan = planned(&[record], &settings(corrections));
+            let plan = planned(&[record], &settings(&corrections));
             assert_eq!(writes(&plan, "ShardBump"), 0, "{shard}, {corrections:?}");
         }
     }
@@ -595,7 +597,7 @@ fn a_bucket_without_a_capacity_for_writes_does_not_double() {
             for tokens in [-5_000, 0, 5_000] {
                 let bucket = pressed(tokens);
                 let record = bucket.limit("wcu", |limit| limit.capacity(capacity).tokens(tokens));
-                let plan = planned(&[record.modify()], &settings(corrections));
+                let plan = planned(&[record.modify()], &settings(&corrections));
                 let bumps = writes(&plan, "ShardBump");
                 assert_eq!(bumps, 0, "{tokens} of {capacity}, {corrections:?}");
             }
@@ -625,11 +627,13 @@ fn doubling_stops_at_the_maximum_and_at_one_token_and_says_so() {
             .modify();
         let records = [record];
         for corrections in both() {
-            let is_corrected = corrections == Corrections::all();
-            let settings = Settings {
-                max_shard_count: maximum,
-                ..settings(corrections)
-            };
+            let is_corrected = corrections == corrections::all();
+            let mut settings = settings(&corrections);
+            settings.set_option(OptionSetting {
+                name: MAX_SHARD_COUNT.into(),
+                value: maximum.to_string(),
+                variable: None,
+            });
             let plan = planned(&records, &settings);
             let stopped = reason.filter(|_| is_corrected);
             let case = format!("{count} shards of {capacity}, {corrections:?}");
@@ -654,7 +658,7 @@ fn a_shard_count_below_one_is_not_acted_on_and_refill_says_so() {
                 .refilled(record::REFILLED)
                 .limit(LIMIT, |limit| limit.tokens(0).consumed(8_000_000))
                 .modify();
-            let plan = planned(&[record], &settings(corrections));
+            let plan = planned(&[record], &settings(&corrections));
             for purpose in ["Refill", "ShardBump", "ShardPropagation"] {
                 assert_eq!(writes(&plan, purpose), 0, "{purpose}: {count}");
             }
@@ -693,7 +697,7 @@ fn only_a_rise_from_one_shard_or_more_is_propagated() {
             // With usage, because without corrections nothing happens in a batch that has none.
             let record = pressed(1_000_000).modify();
             let record = count(to, "NewImage", count(from, "OldImage", record));
-            let plan = planned(&[record], &settings(corrections));
+            let plan = planned(&[record], &settings(&corrections));
             let found = writes(&plan, "ShardPropagation");
             assert_eq!(found, propagations, "{from:?} to {to:?}, {corrections:?}");
         }
@@ -705,7 +709,7 @@ fn a_rise_of_another_shard_than_0_is_not_propagated() {
     for corrections in both() {
         let record = pressed(1_000_000).shard(1).shard_count(4).modify();
         let record = record.with("/dynamodb/OldImage/shard_count", number(2));
-        let plan = planned(&[record], &settings(corrections));
+        let plan = planned(&[record], &settings(&corrections));
         assert_eq!(writes(&plan, "ShardPropagation"), 0, "{corrections:?}");
     }
 }
@@ -713,11 +717,11 @@ fn a_rise_of_another_shard_than_0_is_not_propagated() {
 #[test]
 fn a_batch_of_a_rise_alone_is_propagated_where_idle_batches_are_looked_at() {
     for (corrections, propagations) in [
-        (Corrections::empty(), 0),
-        (Corrections::IDLE_BATCHES, 1),
-        (Corrections::all(), 1),
+        (corrections::none(), 0),
+        (corrections::only("idle-batches"), 1),
+        (corrections::all(), 1),
     ] {
-        let plan = planned(&[rise(1, 2)], &settings(corrections));
+        let plan = planned(&[rise(1, 2)], &settings(&corrections));
         let found = writes(&plan, "ShardPropagation");
         assert_eq!(found, propagations, "{corrections:?}");
         let all = plan["writes"].as_array().map_or(0, Vec::len);
@@ -747,7 +751,7 @@ fn a_bucket_of_a_newer_generation_has_its_usage_counted_and_nothing_else_done() 
             let record = exhausted.consume(LIMIT, amount);
             record.with(&place, number(1))
         });
-        let plan = planned(&record::numbered(consumed), &settings(Corrections::all()));
+        let plan = planned(&record::numbered(consumed), &settings(&corrections::all()));
         assert_eq!(plan::usage(&plan)["user-1"][LIMIT], "16000", "{sign}");
         assert_eq!(writes(&plan, "Refill"), refills, "{sign}");
         assert_eq!(writes(&plan, "ShardBump"), doublings, "{sign}");
@@ -756,7 +760,7 @@ fn a_bucket_of_a_newer_generation_has_its_usage_counted_and_nothing_else_done() 
         assert_eq!(warnings.count(), 1 - refills, "{sign}");
 
         let risen = rise(1, 2).with(&place, number(1));
-        let plan = planned(&[risen], &settings(Corrections::all()));
+        let plan = planned(&[risen], &settings(&corrections::all()));
         assert_eq!(writes(&plan, "ShardPropagation"), propagations, "{sign}");
         let messages = plan::messages(&plan);
         let is_said = messages
@@ -783,11 +787,11 @@ fn wcu_counts_writes_in_a_sharded_bucket_and_is_a_limit_like_others_elsewhere() 
             let bucket = bucket(generation)
                 .limit("wcu", |limit| limit.consumed(3_000))
                 .limit(LIMIT, |limit| limit.consumed(2_000));
-            let plan = planned(&[bucket.modify()], &settings(corrections));
+            let plan = planned(&[bucket.modify()], &settings(&corrections));
             assert_eq!(json!(plan::usage(&plan)), expected, "{generation:?}");
         }
         let writes_only = bucket(Generation::C).limit("wcu", |limit| limit.consumed(3_000));
-        let plan = planned(&[writes_only.modify()], &settings(corrections));
+        let plan = planned(&[writes_only.modify()], &settings(&corrections));
         assert_eq!(writes(&plan, "Usage"), 0, "{corrections:?}");
     }
 }
@@ -810,7 +814,7 @@ fn a_refill_is_made_to_the_key_that_the_record_has() {
                 .shard(3)
                 .shard_count(4)
                 .limit(LIMIT, |limit| limit.tokens(0).consumed(8_000_000));
-            let plan = planned(&[bucket.modify()], &settings(corrections));
+            let plan = planned(&[bucket.modify()], &settings(&corrections));
             assert_eq!(keys(&plan, "Refill"), [key], "{corrections:?}");
         }
     }
@@ -827,13 +831,13 @@ fn the_last_shard_count_of_a_batch_counts() {
     };
     let records = record::numbered([consumption(1), consumption(4)]);
     for corrections in both() {
-        let plan = planned(&records, &settings(corrections));
+        let plan = planned(&records, &settings(&corrections));
         // A quarter of what a whole bucket gains in 20 s.
         let refills = plan::refills(&plan);
         assert_eq!(refills.len(), 1, "{corrections:?}");
         assert_eq!(refills[0]["b_rpm_tk"], "833333", "{corrections:?}");
     }
-    let plan = planned(&records, &settings(Corrections::empty()));
+    let plan = planned(&records, &settings(&corrections::none()));
     let bumps: Vec<_> = plan::writes(&plan, "ShardBump").collect();
     assert_eq!(bumps.len(), 1);
     let update = &bumps[0]["operation"]["UpdateItem"];
@@ -917,7 +921,7 @@ proptest! {
             .limit(&limit, |limit| limit.tokens(0).consumed(8_000_000))
             .modify()
             .with("/dynamodb/NewImage/PK", string(&pk));
-        let plan = planned(&[record], &settings(Corrections::all()));
+        let plan = planned(&[record], &settings(&corrections::all()));
         prop_assert!(plan::rejects(&plan).is_empty());
         let snapshot = (entity_key, format!("#USAGE#{resource}#2024-01-01T12:00:00Z"));
         prop_assert_eq!(keys(&plan, "Usage"), [snapshot]);
@@ -943,7 +947,7 @@ proptest! {
                     let limit = limit.capacity(capacity).refill(amount, period);
                     limit.tokens(0).consumed(capacity + 1)
                 });
-            let plan = planned(&[split.modify()], &settings(Corrections::all()));
+            let plan = planned(&[split.modify()], &settings(&corrections::all()));
             let refills = plan::refills(&plan);
             let gained = refills.first().and_then(|refill| refill.get("b_rpm_tk"));
             gained.map_or(0, |gained| gained.parse::<i64>().expect("a whole number"))
@@ -961,7 +965,7 @@ proptest! {
     ) {
         let to = from + more;
         let record = rise(from, to).with("/dynamodb/NewImage/b_rpm_cp", number(capacity));
-        let plan = planned(&[record], &settings(Corrections::all()));
+        let plan = planned(&[record], &settings(&corrections::all()));
         prop_assert_eq!(writes(&plan, "ShardPropagation") as i64, to - 1);
         let mut tokens = Vec::new();
         for write in plan::writes(&plan, "ShardPropagation") {
@@ -995,7 +999,7 @@ proptest! {
         let records = [record];
         let expected = usize::from(is_below_a_fifth(tokens, capacity));
         for corrections in both() {
-            let plan = planned(&records, &settings(corrections));
+            let plan = planned(&records, &settings(&corrections));
             prop_assert_eq!(writes(&plan, "ShardBump"), expected, "{:?}", corrections);
         }
     }

@@ -18,13 +18,13 @@ use std::{
 use tokio::time::{self, Instant};
 use weir::{
     batch::{Delivery, Processor},
-    contract::Corrections,
-    settings::{Arguments, Settings},
+    settings::{Corrections, Settings},
     store::Target,
 };
 use weir_tests::{
     built,
     client::Client,
+    corrections,
     predicted::{Batch, ItemKey, Prediction},
     server::Stored,
     stack::{self, Stack},
@@ -116,8 +116,8 @@ impl Comparison {
         let before = stack.items().await;
         let (python, none, all) = tokio::join!(
             python(client, &before, batches),
-            weir(Corrections::empty(), &before, batches),
-            weir(Corrections::all(), &before, batches),
+            weir(corrections::none(), &before, batches),
+            weir(corrections::all(), &before, batches),
         );
         let records = batches
             .iter()
@@ -152,7 +152,7 @@ impl Comparison {
         self.account(&prediction, &python.items);
         self.archive_differs_as_it_should(&python.objects, &all.objects);
 
-        process(Corrections::all(), stack.table(), None, batches).await;
+        process(corrections::all(), stack.table(), None, batches).await;
     }
 
     /// Every item and attribute that Weir's corrections leave otherwise has a correction that says so.
@@ -286,7 +286,7 @@ async fn python(client: &Client, before: &Items, batches: &[Batch]) -> Left {
     left(&stage, answers).await
 }
 
-async fn weir(corrections: Corrections, before: &Items, batches: &[Batch]) -> Left {
+async fn weir(corrections: Vec<String>, before: &Items, batches: &[Batch]) -> Left {
     let stage = copy(before).await;
     let table = Table::of(stage.table().client().clone(), stage.table().name());
     let answers = process(corrections, table, Some(&stage), batches).await;
@@ -296,7 +296,7 @@ async fn weir(corrections: Corrections, before: &Items, batches: &[Batch]) -> Le
 /// Processes the batches, archiving on that stage, and gives the answers without what only Weir tells: the records
 /// to be delivered again, of which there are none.
 async fn process(
-    corrections: Corrections,
+    corrections: Vec<String>,
     table: Table,
     stage: Option<&Stage>,
     batches: &[Batch],
@@ -326,7 +326,7 @@ async fn process(
             deadline: Instant::now() + PATIENCE,
         };
         let event = batch.event.to_string();
-        let outcome = processor.process(event.as_bytes(), &delivery).await;
+        let outcome = processor.process(event.into_bytes(), &delivery).await;
         let mut answer = json!(outcome.expect("the batch is processed").response);
         let failures = answer
             .as_object_mut()
@@ -337,11 +337,13 @@ async fn process(
     answers
 }
 
-fn settings(corrections: Corrections) -> Settings {
-    let mut settings = Arguments::default().validate().expect("valid defaults");
-    settings.bucket = Some(BUCKET.into());
+fn settings(corrections: Vec<String>) -> Settings {
+    let mut settings = Settings {
+        bucket: Some(BUCKET.into()),
+        ..Settings::default()
+    };
     settings.logic.archive = true;
-    settings.logic.corrections = corrections;
+    settings.logic.corrections = Corrections::Named(corrections);
     settings
 }
 

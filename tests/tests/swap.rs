@@ -1,7 +1,6 @@
-//! Exchanging components while batches go on: a good one takes over, a bad one changes nothing, one that fails at its
-//! work is given up for the one before, and in no case is a batch lost or applied twice.
+//! Hot swap while batches go on: a good component takes over, a bad one changes nothing, one that fails at its work is
+//! rolled back, and no batch is lost or applied twice.
 
-use sha2::{Digest, Sha256};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -17,9 +16,13 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use weir::{
     batch::{Outcome, Processor},
-    component::{Limits, LogicError, Role, Runtime, Supply, Switch, hex},
+    component::{
+        ComponentSource, HotSwap, Limits, LogicError, PollOutcome, Refusal, Role, RollBackOutcome,
+        Runtime,
+    },
     contract::Level,
-    settings::Origin,
+    digest::{hex, sha256},
+    location::Location,
 };
 use weir_tests::{
     built, log,
@@ -35,10 +38,10 @@ const TIGHT: Limits = Limits {
     timeout: Duration::from_millis(500),
 };
 
-/// Looks for a new version are as close together as can be.
+/// Polls for a new version are as frequent as they can be.
 const ALWAYS: Duration = Duration::ZERO;
 
-/// How often a new version is waited for.
+/// How many batches wait for a new version.
 const LOOKS: u32 = 500;
 
 /// A host with a component in a file of its own.
@@ -63,8 +66,8 @@ impl Host {
         fs::write(&file, versions::real()).expect("a file of its own");
         let stage = Stage::start().await;
         let target = stage.target();
-        let origin = Origin::File(file.clone());
-        let switch = open(&origin, sha256, None, &target.s3)
+        let location = Location::File(file.clone());
+        let switch = open(&location, sha256, None, &target.s3)
             .await
             .expect("it begins");
         Self {
@@ -136,32 +139,33 @@ impl Host {
 }
 
 async fn open(
-    origin: &Origin,
+    location: &Location,
     sha256: Option<[u8; 32]>,
     packaged: Option<PathBuf>,
     s3: &aws_sdk_s3::Client,
-) -> Result<Switch, LogicError> {
+) -> Result<HotSwap, LogicError> {
     let runtime = Runtime::new(TIGHT).expect("an engine");
-    let supply = Supply {
+    let source = ComponentSource {
         role: Role::Logic,
-        origin: origin.clone(),
+        location: location.clone(),
         sha256,
-        refresh: Some(ALWAYS),
+        poll_interval: Some(ALWAYS),
         packaged,
+        settings: stage::settings().logic,
     };
-    Switch::open(&runtime, supply, s3).await
+    HotSwap::open(&runtime, source, s3).await
 }
 
 async fn process(processor: &Processor, records: &[Record]) -> Outcome {
     let delivery = delivery_within("delivery", Duration::from_secs(60));
     processor
-        .process(&record::event(records), &delivery)
+        .process(record::event(records), &delivery)
         .await
         .expect("the batch has an outcome")
 }
 
 fn digest_of(component: &[u8]) -> String {
-    hex(&Sha256::digest(component))
+    hex(&sha256(component))
 }
 
 /// Lines with that message.
@@ -199,8 +203,8 @@ async fn a_new_object_takes_over_as_well() {
     let target = stage.target();
     let s3 = target.s3.clone();
     let key = "logic/weir.wasm";
-    let origin = stage.store(key, versions::real()).await;
-    let switch = open(&origin, None, None, &s3).await.expect("it begins");
+    let location = stage.store(key, versions::real()).await;
+    let switch = open(&location, None, None, &s3).await.expect("it begins");
     let processor = Processor::new(switch, target, stage::settings());
     process(&processor, &[consumption(1, "ann", 1)]).await;
     let new = versions::faulty(Fault::None);
@@ -232,11 +236,11 @@ async fn what_cannot_be_used_is_refused_with_the_reason_and_the_one_in_use_goes_
         (versions::torn(), "is not a WebAssembly component"),
         (
             versions::of_another_world(),
-            "it does not export weir:aggregator/logic@0.1.0",
+            "it does not export weir:aggregator/logic@0.2.0",
         ),
         (
             versions::of_another_version(),
-            "it speaks version 0.9.0 of the contract, this host speaks 0.1.0",
+            "it speaks version 0.9.0 of the contract, this host speaks 0.2.0",
         ),
         (versions::faulty(Fault::Describe), "the component trapped"),
         (
@@ -282,8 +286,65 @@ async fn what_cannot_be_used_is_refused_with_the_reason_and_the_one_in_use_goes_
 }
 
 #[tokio::test]
+async fn polls_and_roll_backs_say_what_came_of_them() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("logic.wasm");
+    fs::write(&file, versions::real()).expect("a file of its own");
+    let s3 = weir_local::s3_client("http://127.0.0.1:9");
+    let location = Location::File(file.clone());
+    let opened = open(&location, None, None, &s3);
+    let swap = opened.await.expect("it begins");
+    let first = swap.current();
+    let accept = |_: &_| Ok(());
+    assert!(matches!(swap.poll(accept).await, PollOutcome::Unchanged));
+
+    fs::write(&file, versions::faulty(Fault::None)).expect("a new version");
+    let PollOutcome::Swapped { new, before } = swap.poll(accept).await else {
+        panic!("the new version is good")
+    };
+    assert_eq!(swap.current().digest(), new.digest());
+    assert_eq!(before.digest(), first.digest());
+
+    let RollBackOutcome::RolledBack { to } = swap.roll_back(&new, &"it failed") else {
+        panic!("there is one before")
+    };
+    assert_eq!(to.digest(), first.digest());
+    let again = swap.roll_back(&new, &"it failed");
+    assert!(matches!(again, RollBackOutcome::Superseded));
+    let alone = swap.roll_back(&first, &"it failed");
+    assert!(matches!(alone, RollBackOutcome::NoPrevious));
+
+    fs::write(&file, versions::noted(versions::real(), 1)).expect("another version");
+    match swap.poll(|_| Err("not this one".into())).await {
+        PollOutcome::Refused {
+            refusal: refusal @ Refusal::Vetoed { .. },
+            kept,
+        } => {
+            assert_eq!(refusal.to_string(), "not this one");
+            assert_eq!(kept.digest(), first.digest());
+        }
+        _ => panic!("it was vetoed"),
+    }
+    fs::write(&file, "no component").expect("a version that is none");
+    match swap.poll(accept).await {
+        PollOutcome::Refused {
+            refusal: Refusal::Unusable { error, .. },
+            ..
+        } => assert!(matches!(error, LogicError::NotAComponent { .. })),
+        _ => panic!("it cannot be loaded"),
+    }
+    fs::remove_file(&file).expect("no version");
+    match swap.poll(accept).await {
+        PollOutcome::Refused { refusal, .. } => assert_eq!(refusal.sha256(), None),
+        _ => panic!("there is nothing to read"),
+    }
+    let fixed = HotSwap::from(first);
+    assert!(matches!(fixed.poll(accept).await, PollOutcome::NotPolled));
+}
+
+#[tokio::test]
 async fn where_a_digest_is_asked_for_nothing_else_is_taken() {
-    let mut host = Host::with(Some(Sha256::digest(versions::real()).into())).await;
+    let mut host = Host::with(Some(sha256(&versions::real()))).await;
     let before = host.digest();
     host.replace(versions::noted(versions::real(), 1));
     let ((), lines) = log::captured(Level::Info, host.deliver_until_refused()).await;
@@ -299,7 +360,7 @@ async fn where_a_digest_is_asked_for_nothing_else_is_taken() {
 }
 
 #[tokio::test]
-async fn a_component_that_fails_at_its_work_is_given_up_and_the_batch_is_done_by_the_one_before() {
+async fn a_component_that_fails_at_its_work_is_discarded_and_the_batch_is_done_by_the_one_before() {
     for (fault, reason) in [
         (Fault::Some, "the component trapped"),
         (Fault::Loop, "the component was stopped after 500 ms"),
@@ -354,7 +415,10 @@ async fn a_record_that_no_component_can_plan_does_not_roll_the_new_one_back() {
     host.replace(new.clone());
     host.deliver_until(&digest_of(&new)).await;
     let delivery = delivery_within("delivery", Duration::from_secs(60));
-    let refused = host.processor.process(b"no event", &delivery).await;
+    let refused = host
+        .processor
+        .process(b"no event".to_vec(), &delivery)
+        .await;
     assert!(refused.is_err());
     assert_eq!(host.digest(), digest_of(&new));
     host.assert_exact().await;
@@ -384,12 +448,12 @@ async fn a_file_that_goes_away_changes_nothing_and_is_looked_for_again() {
 async fn a_bad_object_at_the_start_leaves_the_work_to_the_packaged_component() {
     let stage = Stage::start().await;
     let s3 = stage.target().s3;
-    let origin = Origin::S3 {
+    let location = Location::S3 {
         bucket: stage::BUCKET.into(),
         key: "logic/missing.wasm".into(),
     };
     let packaged = built::component("weir_logic");
-    let opened = open(&origin, None, Some(packaged.clone()), &s3);
+    let opened = open(&location, None, Some(packaged.clone()), &s3);
     let (switch, lines) = log::captured(Level::Info, opened).await;
     assert_eq!(
         switch.unwrap().current().digest(),
@@ -407,8 +471,8 @@ async fn a_bad_object_at_the_start_leaves_the_work_to_the_packaged_component() {
     // There was an answer, so it was asked for once.
     assert!(lines_of(&lines, RETRYING).is_empty(), "{lines:?}");
     // Where a digest is asked for, or nothing is packaged, there is nothing to begin with.
-    let pinned = open(&origin, Some([0; 32]), Some(packaged), &s3).await;
-    let alone = open(&origin, None, None, &s3).await;
+    let pinned = open(&location, Some([0; 32]), Some(packaged), &s3).await;
+    let alone = open(&location, None, None, &s3).await;
     for refused in [pinned, alone] {
         let error = refused.err().expect("it does not begin").to_string();
         assert!(
@@ -438,8 +502,8 @@ async fn mute() -> (String, Arc<AtomicU32>) {
 }
 
 /// An object in an S3 that cannot be asked.
-fn out_of_reach() -> Origin {
-    Origin::S3 {
+fn out_of_reach() -> Location {
+    Location::S3 {
         bucket: stage::BUCKET.into(),
         key: "logic/weir.wasm".into(),
     }
@@ -450,8 +514,8 @@ async fn an_s3_that_does_not_answer_is_asked_three_times_and_then_the_packaged_c
     let (url, taken) = mute().await;
     let s3 = weir_local::s3_client(&url);
     let packaged = built::component("weir_logic");
-    let origin = out_of_reach();
-    let opened = open(&origin, None, Some(packaged), &s3);
+    let location = out_of_reach();
+    let opened = open(&location, None, Some(packaged), &s3);
     let (switch, lines) = log::captured(Level::Info, opened).await;
     assert_eq!(
         switch.unwrap().current().digest(),
@@ -466,7 +530,7 @@ async fn an_s3_that_does_not_answer_is_asked_three_times_and_then_the_packaged_c
     );
     for line in said {
         assert_eq!(line.text("level"), "WARNING");
-        assert_eq!(line.text("origin"), origin.to_string());
+        assert_eq!(line.text("origin"), location.to_string());
         assert!(!line.text("exception").is_empty(), "{line}");
     }
     let instead = "Component cannot be used - the packaged one takes its place";
@@ -479,11 +543,11 @@ async fn without_a_packaged_component_a_start_ends_with_what_keeps_it_from_s3() 
     let url = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
     let s3 = weir_local::s3_client(&url);
-    let origin = out_of_reach();
-    let opened = open(&origin, None, None, &s3);
+    let location = out_of_reach();
+    let opened = open(&location, None, None, &s3);
     let (switch, lines) = log::captured(Level::Info, opened).await;
     let error = switch.err().expect("it does not begin").to_string();
-    let begins = format!("cannot fetch the component {origin}: ");
+    let begins = format!("cannot fetch the component {location}: ");
     assert!(error.starts_with(&begins), "{error}");
     assert_eq!(lines_of(&lines, RETRYING).len(), 2, "{lines:?}");
 }
@@ -492,12 +556,12 @@ async fn without_a_packaged_component_a_start_ends_with_what_keeps_it_from_s3() 
 async fn an_object_that_is_there_at_the_last_attempt_is_taken() {
     let stage = Stage::start().await;
     let proxy = Proxy::start(stage.s3()).await;
-    let origin = stage.store("logic/weir.wasm", versions::real()).await;
+    let location = stage.store("logic/weir.wasm", versions::real()).await;
     proxy.inject(proxy::Fault::Refused(503, "SlowDown"), 1, &["GET"]);
     proxy.inject(proxy::Fault::LostResponse, 1, &["GET"]);
     let s3 = weir_local::s3_client(proxy.endpoint());
-    let switch = open(&origin, None, None, &s3).await.expect("it begins");
-    assert_eq!(switch.current().name(), origin.to_string());
+    let switch = open(&location, None, None, &s3).await.expect("it begins");
+    assert_eq!(switch.current().name(), location.to_string());
     assert_eq!(proxy.happened(), 2);
 }
 
@@ -505,8 +569,8 @@ async fn an_object_that_is_there_at_the_last_attempt_is_taken() {
 async fn an_object_that_is_too_large_is_not_compiled() {
     let stage = Stage::start().await;
     let large = vec![0; (8 << 20) + 1];
-    let origin = stage.store("logic/weir.wasm", large).await;
-    let opened = open(&origin, None, None, &stage.target().s3).await;
+    let location = stage.store("logic/weir.wasm", large).await;
+    let opened = open(&location, None, None, &stage.target().s3).await;
     let error = opened.err().expect("it does not begin").to_string();
     assert!(error.contains("it is larger than 8388608 bytes"), "{error}");
 }
@@ -620,7 +684,7 @@ fn under_load_good_and_bad_versions_come_and_no_batch_is_lost_or_applied_twice()
 #[tokio::test]
 async fn a_file_that_cannot_be_used_stops_the_start() {
     let s3 = Stage::start().await.target().s3;
-    let origin = Origin::File(Path::new("no/such.wasm").into());
-    let error = open(&origin, None, Some(built::component("weir_logic")), &s3).await;
+    let location = Location::File(Path::new("no/such.wasm").into());
+    let error = open(&location, None, Some(built::component("weir_logic")), &s3).await;
     assert!(matches!(error.err(), Some(LogicError::Unreadable { .. })));
 }

@@ -20,11 +20,7 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt},
     registry::LookupSpan,
 };
-use weir::{
-    batch::Processor,
-    contract::{Level, Settings},
-    metrics,
-};
+use weir::{batch::Processor, contract::Level, metrics, settings::LogicSettings};
 use weir_tests::{
     built,
     program::weir,
@@ -105,7 +101,7 @@ async fn each_batch_is_one_span_with_its_delivery_and_the_component() {
     let work = async {
         for (place, name) in [(1, "first"), (2, "second")] {
             let event = record::event(&[consumption(place, "ann", 3)]);
-            let outcome = processor.process(&event, &stage::delivery(name)).await;
+            let outcome = processor.process(event, &stage::delivery(name)).await;
             outcome.expect("the batch is processed");
         }
     };
@@ -268,7 +264,7 @@ fn lines_below_the_level_are_not_even_built() {
     let records = [consumption(1, "ann", 3), consumption(2, "bob", 4)];
     let batch = runner::batch(record::event(&records), record::NOW);
     let plan = |level| {
-        let settings = Settings {
+        let settings = LogicSettings {
             level,
             ..runner::settings()
         };

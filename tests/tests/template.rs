@@ -16,8 +16,9 @@ use weir::{
     contract::{Description, Purpose},
     limiter::filter::{DEFAULT_PATTERNS, Filter},
     metrics,
-    settings::{Arguments, Metrics},
+    settings::{Metrics, Settings},
 };
+use weir_cli::arguments::Arguments;
 use weir_tests::{
     record::{self, CREATED, Generation},
     vectors,
@@ -357,11 +358,13 @@ fn the_template_s_defaults_are_the_program_s() {
     assert!(arguments.len() > 20, "{arguments:?}");
     let matches = command.try_get_matches_from(arguments).expect("arguments");
     let given = Arguments::from_arg_matches(&matches).expect("settings");
-    let mut own = Arguments::default().validate().expect("defaults");
-    // In Lambda, that is.
-    own.metrics = Some(Metrics::Emf);
+    let own = Settings {
+        // In Lambda, that is.
+        metrics: Some(Metrics::Emf),
+        ..Settings::default()
+    };
     assert_eq!(
-        format!("{:?}", given.validate().expect("valid settings")),
+        format!("{:?}", given.settings().expect("valid settings")),
         format!("{own:?}")
     );
 }
@@ -460,6 +463,9 @@ fn known_metrics() -> BTreeSet<String> {
         name: "logic".into(),
         version: "1".into(),
         generations: Vec::new(),
+        windows: Vec::new(),
+        corrections: Vec::new(),
+        options: Vec::new(),
     };
     let line = metrics::line(&counters, "weir", &component, 0);
     let line: Value = serde_json::from_str(&line).expect("a line");

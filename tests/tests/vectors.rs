@@ -4,9 +4,13 @@
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use weir::contract::{Ceiling, Corrections, Level, Window};
+use weir::{
+    contract::Level,
+    settings::{CEILING, OptionSetting},
+};
 use weir_tests::{
     aggregator::{self, Aggregator, BUCKET},
+    corrections,
     differences::{self, DIFFERENCES},
     log::{self, Line},
     plan,
@@ -46,10 +50,10 @@ async fn assert_all_hold(server: &Server) {
 
 /// Processes a batch and says where it ends otherwise than it should.
 async fn problems_of(server: &Server, generation: &str, expected: &Batch) -> Vec<String> {
-    let mut settings = aggregator::settings(Corrections::empty());
-    settings.logic.windows = expected.windows.iter().map(|name| window(name)).collect();
+    let mut settings = aggregator::settings(corrections::none());
+    settings.logic.windows.clone_from(&expected.windows);
     settings.logic.snapshot_ttl_days = expected.ttl_days;
-    settings.logic.ceiling = ceiling(generation);
+    settings.logic.set_option(ceiling(generation));
     let mut aggregator = Aggregator::start(server, settings).await;
     aggregator.now = expected.now();
     for item in &expected.initial_items {
@@ -162,19 +166,15 @@ fn log_problems(
         .collect()
 }
 
-fn window(name: &str) -> Window {
-    match name {
-        "hourly" => Window::Hourly,
-        "daily" => Window::Daily,
-        "monthly" => Window::Monthly,
-        other => panic!("no recording is about the window {other}"),
-    }
-}
-
-fn ceiling(generation: &str) -> Ceiling {
-    match generation {
-        "b1" => Ceiling::Burst,
-        _ => Ceiling::Capacity,
+fn ceiling(generation: &str) -> OptionSetting {
+    let value = match generation {
+        "b1" => "burst",
+        _ => "capacity",
+    };
+    OptionSetting {
+        name: CEILING.into(),
+        value: value.into(),
+        variable: None,
     }
 }
 
@@ -215,8 +215,8 @@ fn every_recorded_refill_is_decided_as_recorded() {
         );
         for refill in &vectors.refill {
             for runner in RUNNERS {
-                let mut settings = aggregator::settings(Corrections::empty()).logic;
-                settings.ceiling = ceiling;
+                let mut settings = aggregator::settings(corrections::none()).logic;
+                settings.set_option(ceiling.clone());
                 let batch = runner::batch(depleted(form, refill), refill.now);
                 let answer = runner.plan(&batch, &settings);
                 let expected: Vec<_> = refill

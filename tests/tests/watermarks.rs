@@ -4,11 +4,12 @@
 use serde_json::{Value, json};
 use weir::{
     batch::Counters,
-    contract::{Attribute, AttributeValue, Corrections, Key, Level, StoredItem, Window},
+    contract::{Attribute, AttributeValue, Key, Level, StoredItem},
     settings::Settings,
 };
 use weir_tests::{
     aggregator::{self, Aggregator},
+    corrections,
     log::{self, Line},
     plan,
     record::{self, Generation::C, NOW, Record, bucket},
@@ -39,8 +40,8 @@ fn damages() -> Vec<(Value, &'static str)> {
 }
 
 fn settings() -> Settings {
-    let mut settings = aggregator::settings(Corrections::all());
-    settings.logic.windows = vec![Window::Hourly, Window::Daily];
+    let mut settings = aggregator::settings(corrections::all());
+    settings.logic.windows = vec!["hourly".into(), "daily".into()];
     settings.logic.level = Level::Info;
     settings
 }
@@ -62,10 +63,7 @@ async fn deliver(
     let event = record::event(records);
     let (outcome, lines) = log::captured(Level::Info, aggregator.deliver(&event)).await;
     let outcome = outcome.expect("the batch is processed");
-    assert!(
-        outcome.response.batch_item_failures.is_empty(),
-        "{outcome:?}"
-    );
+    assert!(outcome.response.failed().next().is_none(), "{outcome:?}");
     (outcome.counters, outcome.response.body.errors, lines)
 }
 

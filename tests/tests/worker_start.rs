@@ -1,11 +1,11 @@
 //! With what the worker does not start, and what it says then.
 
 use serde_json::json;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use weir::worker::WorkerError;
 use weir_tests::{
     program::{Ended, weir},
-    proxy::{Fault, Proxy},
+    proxy::{ALWAYS, Fault, Proxy},
     record::STREAM,
     server::Server,
     shards::Shards,
@@ -53,6 +53,19 @@ async fn a_stream_of_another_view_type_is_refused_with_the_remedy() {
         }
         assert!(stage.usage().await.is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_worker_that_finds_its_stream_by_itself_describes_the_table_once() {
+    let stage = Stage::start().await;
+    let proxy = Proxy::start(stage.dynamodb()).await;
+    let counted = Fault::LateResponse(Duration::ZERO);
+    proxy.inject(counted, ALWAYS, &["DescribeTable"]);
+    let worker = weir(["worker", "--stop-when-idle", "1"]).on(&stage);
+    let worker = worker.with("AWS_ENDPOINT_URL_DYNAMODB", proxy.endpoint());
+    let ended = worker.run().await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(proxy.happened(), 1);
 }
 
 #[tokio::test]

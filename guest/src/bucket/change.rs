@@ -23,8 +23,6 @@ use alloc::{
 pub struct BucketChange<'a> {
     /// The record's position in the event.
     pub record: u32,
-    /// The record's SequenceNumber.
-    pub sequence: Option<&'a str>,
     /// Its place in its stream, where it tells.
     pub watermark: Option<Watermark>,
     /// Whether the bucket was changed, or came into being.
@@ -111,7 +109,6 @@ impl<'a> BucketChange<'a> {
         let place = record.arn.as_deref().zip(sequence);
         let mut change = Self {
             record: index,
-            sequence,
             watermark: place.and_then(|(arn, sequence)| Watermark::new(arn, sequence)),
             event: record.name,
             key,

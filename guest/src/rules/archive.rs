@@ -7,7 +7,7 @@
 mod line;
 
 use crate::{
-    contract::{Compression, Fact, Level, OnConflict, Operation, Purpose, PutObject, Scope, Write},
+    contract::{Fact, Level, OnConflict, Operation, Purpose, PutObject, Scope, Write},
     decimal::EpochMs,
     draft::{Draft, count},
     event::{Element, EventName, Record},
@@ -88,7 +88,7 @@ fn events<'a>(
                     .error_line(Level::Warning, Scope::Archiver, message)
                     .number("record_index", index)
                     .log();
-                draft.reject(index, Some(record), problem);
+                draft.reject(index, problem);
             }
         }
     }
@@ -130,7 +130,7 @@ fn extract<'a>(
             )
             .text("pk", pk)
             .log();
-        draft.reject(index, Some(record), "the audit event has no action".into());
+        draft.reject(index, "the audit event has no action".into());
         return Ok(None);
     }
     let timestamp = exported.get(audit::TIMESTAMP).and_then(json::string);
@@ -252,26 +252,20 @@ fn store(day: NaiveDate, name: &str, events: &[AuditEvent<'_>], draft: &mut Draf
         .number("events_count", events.len())
         .fact("size_bytes", Fact::ObjectSize)
         .entries();
-    let when_failed = draft
-        .error_line(Level::Error, Scope::Archiver, "Error writing to S3")
-        .fact("bucket", Fact::Bucket)
-        .text("key", &key)
-        .entries();
+    let position = draft.position();
     draft.write(Write {
-        id: format!("archive {key}"),
         purpose: Purpose::Archive,
         operation: Operation::PutObject(PutObject {
             key,
             content_type: "application/x-ndjson".into(),
-            compression: Compression::Gzip,
-            metadata: Vec::new(),
             body: body.into_bytes(),
         }),
         records: events.iter().map(|event| event.index).collect(),
         updates: count(events.len()),
+        windows: Vec::new(),
+        position,
         on_conflict: OnConflict::Skip,
         when_applied,
         when_conflicted: Vec::new(),
-        when_failed,
     });
 }

@@ -125,7 +125,7 @@ fn spread(
     };
     let records: Vec<u32> = rises.iter().map(|rise| rise.record).collect();
     let templates = templates(rises, event, input)?;
-    let mut ids = Vec::new();
+    let mut group = Vec::new();
     for shard in 1..u32::try_from(last.to).unwrap_or(0) {
         let maker = rises.iter().find(|rise| rise.makes(shard));
         let key = bucket.sibling(shard);
@@ -145,19 +145,8 @@ fn spread(
         let template = templates
             .get(&maker.unwrap_or(last).record)
             .filter(|_| is_created);
-        let id = write::id(Purpose::ShardPropagation, &key, "");
-        ids.push(id.clone());
-        let when_failed = draft
-            .error_line(
-                Level::Warning,
-                Scope::Processor,
-                "Error propagating shard_count",
-            )
-            .bucket(&bucket)
-            .number("shard", shard)
-            .entries();
-        draft.write(Write {
-            id,
+        let position = draft.position();
+        let place = draft.write(Write {
             purpose: Purpose::ShardPropagation,
             operation: match template {
                 Some(template) => create(template, bucket, shard, last.to),
@@ -165,18 +154,20 @@ fn spread(
             },
             records: records.clone(),
             updates: 1,
+            windows: Vec::new(),
+            position,
             on_conflict: OnConflict::RePlan,
             when_applied: Vec::new(),
             when_conflicted: Vec::new(),
-            when_failed,
         });
+        group.push(place);
     }
     draft
         .line(Level::Info, Scope::Processor, "Shard count propagated")
         .bucket(&bucket)
         .number("new_count", last.to)
         .fact("shards_updated", Fact::AppliedWrites)
-        .of_group(ids);
+        .of_group(group);
     Ok(())
 }
 

@@ -224,7 +224,6 @@ fn bump(bucket: &Bucket<'_>, (from, to): (i128, i128), ratio: &str, draft: &mut 
     let key = bucket.stored_key();
     let message = "Proactive shard skipped - concurrent bump";
     Write {
-        id: write::id(Purpose::ShardBump, &key, ""),
         purpose: Purpose::ShardBump,
         operation: write::update(
             key,
@@ -233,20 +232,14 @@ fn bump(bucket: &Bucket<'_>, (from, to): (i128, i128), ratio: &str, draft: &mut 
         ),
         records: bucket.records.clone(),
         updates: 1,
+        windows: Vec::new(),
         on_conflict: OnConflict::Skip,
         when_applied,
         when_conflicted: draft
             .line(Level::Debug, Scope::Processor, message)
             .bucket(&bucket.key)
             .entries(),
-        when_failed: draft
-            .error_line(
-                Level::Warning,
-                Scope::Processor,
-                "Error in proactive sharding",
-            )
-            .bucket(&bucket.key)
-            .entries(),
+        position: draft.position(),
     }
 }
 

@@ -37,7 +37,7 @@ pub fn changes<'a>(
                     .error_line(Level::Warning, Scope::Processor, message)
                     .number("record_index", index)
                     .log();
-                draft.reject(index, element.record(), problem);
+                draft.reject(index, problem);
             }
         }
     }

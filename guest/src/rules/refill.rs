@@ -26,7 +26,9 @@ pub fn plan(
     input: &Input<'_>,
     draft: &mut Draft,
 ) {
-    for bucket in buckets.iter().filter(|bucket| !bucket.is_known) {
+    let unknown = || buckets.iter().filter(|bucket| !bucket.is_known);
+    draft.count_degraded(unknown().count());
+    for bucket in unknown() {
         let message = "Bucket uses a newer schema - usage only";
         draft
             .line(Level::Warning, Scope::Processor, message)
@@ -134,11 +136,11 @@ fn write_of(
     let seen = Test::Equals(write::number(bucket.last_refill.0));
     let message = "Refill skipped - concurrent rf update";
     Write {
-        id: write::id(Purpose::Refill, &key, ""),
         purpose: Purpose::Refill,
         operation: write::update(key, assignments, [write::when(LAST_REFILL, seen)].into()),
         records: bucket.records.clone(),
         updates: 1,
+        windows: Vec::new(),
         on_conflict: OnConflict::Skip,
         when_applied: draft
             .line(Level::Debug, Scope::Processor, "Bucket refilled")
@@ -149,9 +151,6 @@ fn write_of(
             .line(Level::Debug, Scope::Processor, message)
             .bucket(&bucket.key)
             .entries(),
-        when_failed: draft
-            .error_line(Level::Warning, Scope::Processor, "Error refilling bucket")
-            .bucket(&bucket.key)
-            .entries(),
+        position: draft.position(),
     }
 }

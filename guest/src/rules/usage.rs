@@ -123,7 +123,7 @@ impl<'a> Booking<'a> {
                             Scope::Processor,
                             format!("Error updating snapshot: {problem}"),
                         )
-                        .place(&change.key, delta.name, window.name())
+                        .place(&change.key, delta.name, window.name)
                         .log();
                     outcome = Err(problem);
                 }

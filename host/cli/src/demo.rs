@@ -32,7 +32,6 @@ use self::shards::{ShardCheck, ShardsError, StoredShards};
 use self::tenants::BucketId;
 use self::traffic::{OPERATIONS_PER_SECOND, Operation, Traffic};
 use weir::batch::Processor;
-use weir::contract;
 use weir::event_source::Rules;
 use weir::settings::Settings;
 use weir::worker::{self, WorkerError, WorkerOptions};
@@ -102,7 +101,7 @@ impl Stage {
         settings.table.clone_from(&self.table);
         settings.bucket = Some(self.bucket.clone());
         settings.logic.archive = true;
-        settings.logic.windows = vec![contract::Window::Hourly, contract::Window::Daily];
+        settings.logic.windows = ["hourly", "daily"].map(Into::into).into();
     }
 }
 

@@ -1,6 +1,7 @@
-//! The HTTP client of every call to AWS: by way of which proxy, and whose certificates are trusted.
+//! The HTTP client of every call to AWS.
 
-use crate::settings::{BadSetting, CA_BUNDLE, Connection, shown};
+use super::connection::{CA_BUNDLE, Connection, ConnectionError};
+use crate::printable::printable;
 use aws_sdk_s3::config::SharedHttpClient;
 use aws_smithy_http_client::{
     Builder, Connector,
@@ -16,11 +17,11 @@ use std::{fs, path::Path};
 
 const TLS: Provider = Provider::Rustls(CryptoMode::Ring);
 
-/// A client for that way to AWS.
+/// A client that uses these proxies and trusts these certificates.
 ///
 /// # Errors
-/// [`BadSetting::Unusable`]: a proxy or the file of certificates is none.
-pub(super) fn client(connection: &Connection) -> Result<SharedHttpClient, BadSetting> {
+/// [`ConnectionError`], if a proxy or the file of certificates cannot be used.
+pub(super) fn client(connection: &Connection) -> Result<SharedHttpClient, ConnectionError> {
     for (variable, address) in &connection.proxies {
         check_proxy(variable, address)?;
     }
@@ -32,7 +33,7 @@ pub(super) fn client(connection: &Connection) -> Result<SharedHttpClient, BadSet
         let client = Builder::new().tls_provider(TLS).tls_context(tls);
         return Ok(client.build_https());
     }
-    // The builder of clients has no proxies; that of connectors has, and takes them from the variables just checked.
+    // The client builder has no proxies. The connector builder has, and reads the variables that were just checked.
     Ok(
         Builder::new().build_with_connector_fn(move |settings, components| {
             let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
@@ -44,9 +45,9 @@ pub(super) fn client(connection: &Connection) -> Result<SharedHttpClient, BadSet
     )
 }
 
-/// A proxy that cannot be understood would be passed by without a word.
-fn check_proxy(variable: &'static str, address: &str) -> Result<(), BadSetting> {
-    // Without a scheme it is one of HTTP.
+/// The connector ignores a proxy that it cannot parse, so such a proxy is refused here.
+fn check_proxy(variable: &'static str, address: &str) -> Result<(), ConnectionError> {
+    // Without a scheme it is an HTTP proxy.
     let checked = if address.contains("://") {
         ProxyConfig::all(address)
     } else {
@@ -54,9 +55,9 @@ fn check_proxy(variable: &'static str, address: &str) -> Result<(), BadSetting> 
     };
     match checked {
         Ok(_) => Ok(()),
-        Err(_) => Err(BadSetting::Unusable {
+        Err(_) => Err(ConnectionError {
             variable,
-            value: shown(without_password(address)),
+            value: printable(without_password(address)),
             reason:
                 "this is no proxy that can be used; allowed: http://host:port, https://host:port"
                     .into(),
@@ -64,21 +65,21 @@ fn check_proxy(variable: &'static str, address: &str) -> Result<(), BadSetting> 
     }
 }
 
-/// The address behind the name and the password that it may begin with.
+/// The address without the user name and the password before it.
 fn without_password(address: &str) -> &str {
     address.rsplit_once('@').map_or(address, |(_, host)| host)
 }
 
-/// Trusts the certificates in a PEM file, and no others.
-fn trusting(file: &Path) -> Result<TlsContext, BadSetting> {
-    let unusable = |reason: String| BadSetting::Unusable {
+/// Trusts only the certificates in a PEM file.
+fn trusting(file: &Path) -> Result<TlsContext, ConnectionError> {
+    let unusable = |reason: String| ConnectionError {
         variable: CA_BUNDLE,
-        value: shown(&file.display().to_string()),
+        value: printable(&file.display().to_string()),
         reason: format!("{reason}; name a PEM file with the certificates of authorities"),
     };
     let pem = fs::read(file).map_err(|error| unusable(format!("it cannot be read ({error})")))?;
     let mut found = RootCertStore::empty();
-    // Bundles have certificates that nothing here can use. The connector would not go on with one of them.
+    // Bundles contain certificates that rustls cannot use. One of them would make the connector fail.
     let usable: String = CertificateDer::pem_slice_iter(&pem)
         .flatten()
         .filter(|certificate| found.add(certificate.clone()).is_ok())
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_password_of_a_proxy_is_not_shown() {
+    fn the_password_of_a_proxy_is_not_printable() {
         let refused = check_proxy("HTTPS_PROXY", "socks5://name:secret@proxy:1080").unwrap_err();
         let said = refused.to_string();
         assert!(said.starts_with("HTTPS_PROXY is `proxy:1080`"), "{said}");

@@ -1,20 +1,19 @@
 //! Batches of which nothing counts because all of it lies before what was counted already: a stream that starts anew
 //! under the same label, a replica, an old checkpoint. A batch that is only delivered again ends where it ended before.
 
-use super::{Delivery, Processor};
+use super::{Delivery, Processor, sent::Sent};
 use crate::{
     contract::{
-        Assignment, Attribute, AttributeValue, Change, Condition, Level, Operation, Purpose,
-        StoredItem, Test, Write,
+        Assignment, Attribute, AttributeValue, Change, Operation, Purpose, StoredItem, Test,
     },
-    event::Records,
-    store::Outcome,
-    telemetry::{self, Fields, Logger},
+    event::{BatchIndex, Records},
+    notice::Notice,
+    store::Written,
 };
 use std::sync::PoisonError;
 
-/// Streams that are remembered as told of.
-const MOST_STREAMS: usize = 1_000;
+/// The most streams that are remembered as warned of.
+const MAX_STREAMS: usize = 1_000;
 
 /// A batch's usage writes, and how many of them met a position later than their own last.
 #[derive(Default)]
@@ -23,15 +22,54 @@ pub(super) struct Behind {
     behind: u32,
 }
 
+/// The position that a write stores if it is later than the stored one.
+pub(super) struct Position {
+    attribute: String,
+    last: String,
+}
+
+impl Position {
+    /// That of an update, if it has one.
+    pub(super) fn of(operation: &Operation) -> Option<Self> {
+        let Operation::UpdateItem(update) = operation else {
+            return None;
+        };
+        let is_tested = |name: &str| {
+            update.conditions.iter().any(|condition| {
+                condition.attribute == name && matches!(condition.test, Test::AbsentOrLessThan(_))
+            })
+        };
+        let position = |Assignment { attribute, change }: &Assignment| match change {
+            Change::Set(AttributeValue::Text(last)) if is_tested(attribute) => Some(Self {
+                attribute: attribute.clone(),
+                last: last.clone(),
+            }),
+            _ => None,
+        };
+        update.assignments.iter().find_map(position)
+    }
+
+    /// Whether the stored item has a later one.
+    fn is_before(&self, stored: &StoredItem) -> bool {
+        let is_later = |Attribute { name, value }: &Attribute| {
+            *name == self.attribute
+                && matches!(value, AttributeValue::Text(stored) if *stored > self.last)
+        };
+        stored.item.iter().flatten().any(is_later)
+    }
+}
+
 impl Behind {
     /// Counts what became of a write.
-    pub(super) fn count(&mut self, write: &Write, outcome: &Outcome) {
-        if write.purpose != Purpose::Usage {
+    pub(super) fn count(&mut self, sent: &Sent, written: &Written) {
+        if sent.purpose != Purpose::Usage {
             return;
         }
         self.writes += 1;
-        if let Outcome::Conflicted { stored } = outcome {
-            self.behind += u32::from(is_behind(write, stored));
+        if let (Some(position), Written::Conflicted { stored }) = (&sent.position, written)
+            && let [stored] = stored.as_slice()
+        {
+            self.behind += u32::from(position.is_before(stored));
         }
     }
 
@@ -44,57 +82,15 @@ impl Behind {
 impl Processor {
     /// Warns of a stream, once, of which all of a batch lies before what was counted.
     pub(super) fn warn_of_stream(&self, records: &Records<'_>, delivery: &Delivery) {
-        let stream = records.stream(0).unwrap_or_default();
+        let stream = records.stream(BatchIndex::from(0)).unwrap_or_default();
         let mut told = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() >= MOST_STREAMS || !told.insert(stream.clone()) {
+        if told.len() >= MAX_STREAMS || !told.insert(stream.clone()) {
             return;
         }
-        let fields = Fields::new()
-            .with("request_id", &delivery.request_id)
-            .with("stream", stream);
-        telemetry::line(
-            Level::Warning,
-            Logger::Handler,
-            "Usage not counted - the batch lies before what was counted already, as that of a new or restored stream does",
-            &fields,
-        );
+        let notice = Notice::UsageBehind {
+            request_id: &delivery.request_id,
+            stream: &stream,
+        };
+        notice.emit();
     }
-}
-
-/// Whether the stored position is later than the last that the write would store.
-fn is_behind(write: &Write, stored: &[StoredItem]) -> bool {
-    let (Operation::UpdateItem(update), [stored]) = (&write.operation, stored) else {
-        return false;
-    };
-    let is_tested = |name: &str| {
-        update
-            .conditions
-            .iter()
-            .any(|Condition { attribute, test }| {
-                attribute == name && matches!(test, Test::AbsentOrLessThan(_))
-            })
-    };
-    let last =
-        update
-            .assignments
-            .iter()
-            .find_map(|Assignment { attribute, change }| match change {
-                Change::Set(AttributeValue::Text(last)) if is_tested(attribute) => {
-                    Some((attribute, last))
-                }
-                _ => None,
-            });
-    let Some((name, last)) = last else {
-        return false;
-    };
-    let has_later = |Attribute {
-                         name: stored,
-                         value,
-                     }: &Attribute| {
-        stored == name && matches!(value, AttributeValue::Text(value) if value > last)
-    };
-    stored
-        .item
-        .as_ref()
-        .is_some_and(|item| item.iter().any(has_later))
 }

@@ -1,18 +1,44 @@
-//! Faults of the set-up: one loud line for each in a batch, with what to do, however many writes fail by it.
+//! What is wrong with the set-up: one ERROR line for each remedy in a batch, with what to do, however many writes fail.
 
+use super::Processor;
 use crate::{
-    contract::Level,
+    notice::Notice,
     store::Remedy,
     table::{self, Checked, TableError},
-    telemetry::{self, Fields, Logger},
 };
 use std::{
     collections::BTreeMap,
-    fmt::Display,
+    fmt::{self, Display},
     sync::{Mutex, PoisonError},
 };
 
-use super::Processor;
+/// What is to be done, by the settings of this program.
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Table => {
+                "check TABLE_NAME, the region and the endpoint; the table must be there and active"
+            }
+            Self::Keys => {
+                "check TABLE_NAME: the table of a limiter has the primary key PK and SK, both of type S"
+            }
+            Self::Rights => "allow the caller what the message says; deploy/template.yaml has all that is needed",
+            Self::Credentials => {
+                "check where the credentials come from: the environment, or the profile that AWS_PROFILE names"
+            }
+            Self::Clock => "set this machine's clock",
+            Self::Encryption => {
+                "check the encryption key: that it is enabled, and that the caller may use it (kms:GenerateDataKey, kms:Decrypt)"
+            }
+            Self::Bucket => "check ARCHIVE_BUCKET_NAME, the region and the endpoint",
+            Self::NoBucket => "set ARCHIVE_BUCKET_NAME, or switch the archive off (ENABLE_ARCHIVAL)",
+            Self::Quota => "make room, or have the quota raised",
+            Self::Request => {
+                "check that TABLE_NAME, ARCHIVE_BUCKET_NAME and the endpoints are those of the limiter, and what the message says"
+            }
+        })
+    }
+}
 
 /// The faults that a batch met, by what is to be put right.
 #[derive(Default)]
@@ -38,16 +64,12 @@ impl Faults {
     /// Prints a line for each.
     pub(super) fn log(&self) {
         for (remedy, Fault { message, count }) in &self.0 {
-            let fields = Fields::new()
-                .with("remedy", remedy.to_string())
-                .with("failures", count)
-                .with("exception", message);
-            telemetry::line(
-                Level::Error,
-                Logger::Handler,
-                "The set-up is at fault - records are delivered again until it is mended",
-                &fields,
-            );
+            let fault = Notice::SetupFault {
+                remedy: &remedy.to_string(),
+                failures: *count,
+                exception: message,
+            };
+            fault.emit();
         }
     }
 }
@@ -93,24 +115,25 @@ impl TableCheck {
 }
 
 impl Processor {
-    /// Looks at the table before the first batch comes, so that a wrong one is told at once.
+    /// Looks at the table before the first batch comes, so that a wrong one is reported at once.
     ///
     /// # Errors
     /// [`TableError`]: no write to it can be made.
-    pub async fn check_table(&self) -> Result<(), TableError> {
+    pub async fn check_table(&self) -> Result<Checked, TableError> {
         self.table.begin();
         let checked = table::check(&self.target.dynamodb, &self.target.table).await?;
-        if let Checked::Unknown(reason) = checked {
-            let fields = Fields::new()
-                .with("table_name", &self.target.table)
-                .with("exception", reason);
-            telemetry::line(Level::Info, Logger::Handler, "Table not checked", &fields);
+        if let Checked::Unknown(reason) = &checked {
+            let unchecked = Notice::TableUnchecked {
+                table_name: &self.target.table,
+                exception: reason,
+            };
+            unchecked.emit();
         }
-        Ok(())
+        Ok(checked)
     }
 
-    /// Does a batch's work, and looks at the table beside the first one's. The work never waits for that: where the
-    /// table is wrong its own writes fail as well.
+    /// Does a batch's work, and looks at the table beside that of the first batch. The work never waits for the check: where
+    /// the table is wrong, its own writes fail as well.
     pub(super) async fn beside_table_check<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         if self.table.begin() {

@@ -1,15 +1,18 @@
-//! Planning a batch: as a whole, by the component before where this one fails, or in halves.
+//! Planning a batch: as a whole, by another component where this one fails, or in halves.
 
-use super::{BatchError, Delivery, Line, Part, Processor, Progress, micros};
+use super::{BatchError, Processor, log::Line, micros, part::Part, rounds::Rounds, run::Run};
 use crate::{
     component::{Logic, LogicError},
-    contract::{Batch, Level, Plan, Scope, Settings, StoredItem},
-    event::Records,
+    contract::{Level, Plan, Scope},
+    event::{BatchIndex, Records},
     limiter::{policy, probe},
+    notice::Notice,
+    settings::LogicSettings,
     telemetry::Fields,
 };
 use std::{
     ops::Range,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -19,155 +22,139 @@ impl Processor {
         let settings = self.settings.logic.clone();
         move |logic| try_out(logic, &settings, logic.limits().timeout)
     }
+}
 
-    /// Plans the whole batch. Where the component cannot and the one before it can, it is at fault and given up.
-    pub(super) async fn plan_or_roll_back(
-        &self,
-        logic: &mut Logic,
-        whole: &Part,
-        delivery: &Delivery,
-        progress: &mut Progress,
-    ) -> Result<Plan, BatchError> {
-        let error = match self.plan(logic, whole, &[], delivery, progress).await {
+impl Run<'_> {
+    /// Plans the whole batch. Where the component fails and the one before it does not, it is at fault and rolled back.
+    pub(super) async fn plan_or_roll_back(&mut self, whole: &Part) -> Result<Plan, BatchError> {
+        let error = match self.plan(whole).await {
             Ok(plan) => return Ok(plan),
             Err(error) => error,
         };
-        let Some(other) = self.switch.other_than(logic) else {
+        let switch = &self.processor.switch;
+        let Some(other) = switch.other_than(&self.logic) else {
             return Err(error);
         };
-        if is_out_of_time(logic, &error) {
-            // There is no time to see whether the other one can; the batch comes again, and then it is asked.
-            self.switch.roll_back(logic, &error);
+        if is_out_of_time(&self.logic, &error) {
+            // No time is left to see whether the other one can; the batch comes again, and then it is asked.
+            switch.roll_back(&self.logic, &error);
             return Err(error);
         }
-        let plan = match self.plan(&other, whole, &[], delivery, progress).await {
-            Ok(plan) => plan,
-            Err(_) => return Err(error),
-        };
-        self.switch.roll_back(logic, &error);
-        *logic = other;
-        Ok(plan)
+        match self.plan_with(&other, whole).await {
+            Ok(plan) => {
+                switch.roll_back(&self.logic, &error);
+                self.logic = other;
+                Ok(plan)
+            }
+            Err(_) => Err(error),
+        }
     }
 
-    /// Plans a part and checks the plan.
-    pub(super) async fn plan(
-        &self,
-        logic: &Logic,
-        part: &Part,
-        known: &[StoredItem],
-        delivery: &Delivery,
-        progress: &mut Progress,
-    ) -> Result<Plan, BatchError> {
-        let _planner = self
-            .planners
-            .acquire()
-            .await
-            .map_err(|error| BatchError::CutOff(error.to_string()))?;
+    /// Plans a part with the batch's component, and checks the plan.
+    pub(super) async fn plan(&mut self, part: &Part) -> Result<Plan, BatchError> {
+        let logic = self.logic.clone();
+        self.plan_with(&logic, part).await
+    }
+
+    async fn plan_with(&mut self, logic: &Logic, part: &Part) -> Result<Plan, BatchError> {
         let started = Instant::now();
-        let (logic, settings) = (logic.clone(), self.settings.logic.clone());
-        let batch = batch(part, known, delivery);
-        let remaining = delivery
-            .deadline
-            .saturating_duration_since(tokio::time::Instant::now());
-        let planned = tokio::task::spawn_blocking(move || {
-            let plan = logic.plan(&batch, &settings, remaining)?;
-            policy::check(&plan, &policy::Context::of(&batch, &settings))?;
-            Ok(plan)
+        let (logic, batch) = (logic.clone(), Arc::clone(&part.batch));
+        let planned = self
+            .on_a_core(move |asked, remaining| -> Result<Plan, BatchError> {
+                let resolved = logic.resolve(asked)?;
+                let plan = logic.plan(&batch, &resolved.settings, remaining)?;
+                policy::check(&plan, &policy::Context::of(&batch, &resolved))?;
+                Ok(plan)
+            })
+            .await;
+        self.progress.note(Notice::PlanningTook {
+            micros: micros(started),
         });
-        let planned = planned.await;
-        progress.counters.plan_micros += micros(started);
-        planned.map_err(|error| BatchError::CutOff(error.to_string()))?
+        planned?
     }
 
     /// Passes if the component plans ordinary records; then the batch's own are at fault.
-    pub(super) async fn probe(
-        &self,
-        logic: &Logic,
-        error: BatchError,
-        delivery: &Delivery,
-    ) -> Result<(), BatchError> {
-        let _planner = self
-            .planners
-            .acquire()
-            .await
-            .map_err(|error| BatchError::CutOff(error.to_string()))?;
-        let (logic, settings) = (logic.clone(), self.settings.logic.clone());
-        let remaining = delivery
-            .deadline
-            .saturating_duration_since(tokio::time::Instant::now());
-        match tokio::task::spawn_blocking(move || try_out(&logic, &settings, remaining)).await {
+    pub(super) async fn probe(&self, error: BatchError) -> Result<(), BatchError> {
+        let logic = self.logic.clone();
+        let tried = self
+            .on_a_core(move |asked, remaining| try_out(&logic, asked, remaining))
+            .await;
+        match tried {
             Ok(Ok(())) => Ok(()),
-            _ => Err(error),
+            Ok(Err(_)) | Err(_) => Err(error),
         }
     }
 
-    /// Plans halves of a batch by themselves, in order, down to the records that cannot be planned.
-    pub(super) async fn plan_apart(
+    /// Does work that keeps a processor core busy, when one is free, with the settings and the time that is left.
+    async fn on_a_core<T: Send + 'static>(
         &self,
-        logic: &Logic,
-        records: &Records<'_>,
-        delivery: &Delivery,
-        progress: &mut Progress,
-    ) -> Result<(), BatchError> {
-        // The whole could not be planned: one record by itself, or halves.
+        work: impl FnOnce(&LogicSettings, Duration) -> T + Send + 'static,
+    ) -> Result<T, BatchError> {
+        let cut_off = |error: &dyn std::error::Error| BatchError::CutOff(error.to_string());
+        let planner = self.processor.planners.acquire().await;
+        let _planner = planner.map_err(|error| cut_off(&error))?;
+        let settings = self.processor.settings.logic.clone();
+        let now = tokio::time::Instant::now();
+        let remaining = self.delivery.deadline.saturating_duration_since(now);
+        let done = tokio::task::spawn_blocking(move || work(&settings, remaining)).await;
+        done.map_err(|error| cut_off(&error))
+    }
+
+    /// Plans halves of a batch separately, in order, down to the records that cannot be planned.
+    pub(super) async fn plan_apart(&mut self, records: &Records<'_>) {
+        // The whole could not be planned: what is left of it is a single record, or halves.
         let mut waiting = halves(0..records.count());
         while let Some(range) = waiting.pop() {
-            let part = Part {
-                event: records.event(range.clone()).into_bytes(),
-                offset: range.start as u32,
-            };
-            // Behind a record that must be delivered again nothing may be done: it would move watermarks past it.
-            if !progress.failing.is_empty() || tokio::time::Instant::now() >= delivery.deadline {
-                progress.failing.extend(part.offset..range.end as u32);
+            // After a record that must be delivered again nothing may be done: it would move watermarks past it.
+            let is_over = tokio::time::Instant::now() >= self.delivery.deadline;
+            if is_over || !self.progress.failing.is_empty() {
+                self.redeliver(range);
                 continue;
             }
-            match self.plan(logic, &part, &[], delivery, progress).await {
-                Ok(plan) => {
-                    self.carry_out(logic, &part, plan, delivery, progress)
-                        .await?
+            let mut part = Part::of(records, range.clone(), self.delivery);
+            match self.plan(&part).await {
+                Ok(plan) => Rounds::new(self, &mut part).carry_out(plan).await,
+                Err(error) if is_out_of_time(&self.logic, &error) || is_out_of_room(&error) => {
+                    self.redeliver(range);
                 }
-                Err(error) if is_out_of_time(logic, &error) || is_out_of_room(&error) => {
-                    progress.failing.extend(part.offset..range.end as u32)
-                }
-                Err(error) if range.len() <= 1 => {
-                    progress.counters.rejects += 1;
-                    progress.quarantine(part.offset, error.to_string().into());
-                    progress.lines.push(Line {
-                        scope: Scope::Processor,
-                        order: (part.offset, 0),
-                        level: Level::Error,
-                        message: format!("Error processing record: {error}"),
-                        fields: Fields::new()
-                            .with("record_index", part.offset)
-                            .with("exception", error.to_string()),
-                        is_error: true,
-                    });
-                }
+                Err(error) if range.len() <= 1 => self.reject(part.first, &error),
                 Err(_) => waiting.extend(halves(range)),
             }
         }
-        Ok(())
+    }
+
+    fn redeliver(&mut self, range: Range<u32>) {
+        let records = range.map(BatchIndex::from);
+        self.progress.failing.extend(records);
+    }
+
+    /// Rejects a record that cannot be planned.
+    fn reject(&mut self, record: BatchIndex, error: &BatchError) {
+        let reason = error.to_string();
+        self.progress.note(Notice::RecordRejected {});
+        self.progress.quarantine(record, reason.as_str().into());
+        self.progress.lines.push(Line {
+            scope: Scope::Processor,
+            order: (record, 0),
+            level: Level::Error,
+            message: format!("Error processing record: {reason}"),
+            fields: Fields::new()
+                .with("record_index", record.get())
+                .with("exception", reason),
+            is_error: true,
+        });
     }
 }
 
 /// Passes if a component plans ordinary records, within policy; else says why not.
-fn try_out(logic: &Logic, settings: &Settings, remaining: Duration) -> Result<(), String> {
+fn try_out(logic: &Logic, asked: &LogicSettings, remaining: Duration) -> Result<(), String> {
+    let resolved = logic.resolve(asked).map_err(|error| error.to_string())?;
     let batch = probe::batch();
     let plan = logic
-        .plan(&batch, settings, remaining)
+        .plan(&batch, &resolved.settings, remaining)
         .map_err(|error| format!("it cannot plan ordinary records: {error}"))?;
-    policy::check(&plan, &policy::Context::of(&batch, settings))
+    policy::check(&plan, &policy::Context::of(&batch, &resolved))
         .map_err(|breach| breach.to_string())
-}
-
-/// What the component is given of a part.
-pub(super) fn batch(part: &Part, known: &[StoredItem], delivery: &Delivery) -> Batch {
-    Batch {
-        event: part.event.clone(),
-        now: delivery.now,
-        request_id: delivery.request_id.clone(),
-        known: known.to_vec(),
-    }
 }
 
 /// Whether planning was stopped by the batch's deadline, not by the component's own limit.
@@ -181,8 +168,8 @@ fn is_out_of_room(error: &BatchError) -> bool {
 }
 
 /// The halves of a range, the first one last; of a single record the range itself.
-fn halves(range: Range<usize>) -> Vec<Range<usize>> {
-    let middle = range.start + range.len() / 2;
+fn halves(range: Range<u32>) -> Vec<Range<u32>> {
+    let middle = range.start + (range.end - range.start) / 2;
     match range.len() {
         0 | 1 => Vec::from([range]),
         _ => Vec::from([middle..range.end, range.start..middle]),

@@ -1,112 +1,99 @@
 //! Keeping what could not be used.
 
-use super::{Processor, Progress};
+use super::run::Run;
 use crate::{
-    component::hex,
-    contract::{Compression, Level, OnConflict, Operation, Purpose, PutObject, Write},
-    event::Records,
-    store::{Kind, Outcome as Written},
-    telemetry::{self, Fields, Logger},
+    contract::{OnConflict, Operation, PutObject},
+    digest::hex,
+    event::{BatchIndex, Records},
+    notice::Notice,
+    store::{Kind, Request, Written},
 };
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-impl Processor {
+impl Run<'_> {
     /// Stores what could not be used, with the reasons; where there is no bucket, in the log.
-    pub(super) async fn quarantine(&self, records: &Records<'_>, progress: &mut Progress) {
-        let quarantined = std::mem::take(&mut progress.quarantined);
-        let body = body(records, &quarantined);
-        let indices: Vec<u32> = quarantined.keys().copied().collect();
-        let count = indices.len() as u64;
-        let Some(bucket) = &self.target.bucket else {
-            for line in body.lines() {
-                let fields = Fields::new().with_json("quarantined", line);
-                telemetry::line(
-                    Level::Error,
-                    Logger::Handler,
-                    "Record quarantined - no bucket, kept here only",
-                    &fields,
-                );
-            }
-            progress.counters.quarantined_records += count;
+    pub(super) async fn quarantine(&mut self, records: &Records<'_>) {
+        let quarantined = std::mem::take(&mut self.progress.quarantined);
+        let lines = quarantined.iter();
+        let lines = lines.map(|(record, reasons)| line(records, *record, reasons));
+        let Some(bucket) = self.processor.target.bucket.as_deref() else {
+            lines.for_each(|line| self.quarantine_in_log(&line));
             return;
         };
-        let first = indices
-            .first()
-            .and_then(|first| records.sequence_number(*first));
-        let write = write(first, body, indices.clone());
-        let key = write.id.clone();
-        let fields = |key: &str| {
-            Fields::new()
-                .with("bucket", bucket)
-                .with("key", key)
-                .with("records", indices.len())
-        };
-        match self.target.apply(&[&write], &progress.effort).await.pop() {
+        let body: String = lines.map(|line| line + "\n").collect();
+        let first = quarantined.first_key_value();
+        let first = first.and_then(|(first, _)| records.sequence_number(*first));
+        let key = key(first, &body);
+        let (target, effort) = (&self.processor.target, &self.progress.effort);
+        let written = target.apply(vec![request(key.clone(), body)], effort).await;
+        let records = quarantined.len();
+        let progress = &mut self.progress;
+        match written.into_iter().next() {
             Some(Written::Failed(failure)) => {
-                progress.counters.count_failure(Purpose::Quarantine);
                 if let Kind::Setup(remedy) = failure.kind {
                     progress.faults.note(remedy, &failure);
                 }
-                let message = format!("Error writing to quarantine: {failure}");
-                telemetry::line(Level::Error, Logger::Handler, &message, &fields(&key));
-                progress.failing.extend(indices);
+                progress.note(Notice::QuarantineFailed {
+                    bucket,
+                    key: &key,
+                    records,
+                    failure: &failure,
+                });
+                progress.failing.extend(quarantined.into_keys());
             }
-            Some(Written::Applied { object }) => {
-                progress.counters.quarantined_records += count;
-                let key = object.map_or(key, |object| object.key);
-                let message = "Records quarantined";
-                telemetry::line(Level::Error, Logger::Handler, message, &fields(&key));
-            }
+            Some(Written::Applied { object }) => progress.note(Notice::RecordsQuarantined {
+                bucket,
+                key: object.as_ref().map_or(&key, |object| &object.key),
+                records,
+            }),
             // An object has no condition of the plan's.
-            Some(Written::Conflicted { .. }) | None => progress.failing.extend(indices),
+            Some(Written::Conflicted { .. }) | None => {
+                progress.failing.extend(quarantined.into_keys());
+            }
+        }
+    }
+
+    fn quarantine_in_log(&mut self, line: &str) {
+        // It was put together as JSON, and a line that is not would still be kept, as text.
+        let text = Value::from(line).to_string();
+        let quarantined = [line, text.as_str()].into_iter();
+        let mut quarantined = quarantined.filter_map(|json| serde_json::from_str(json).ok());
+        if let Some(quarantined) = quarantined.next() {
+            let quarantined: &RawValue = quarantined;
+            self.progress
+                .note(Notice::RecordQuarantinedHere { quarantined });
         }
     }
 }
 
-/// A line for each record, with the reasons.
-fn body(records: &Records<'_>, quarantined: &BTreeMap<u32, Vec<Arc<str>>>) -> String {
-    let mut body = String::new();
-    for (record, reasons) in quarantined {
-        // The record's own text: whatever it is, it is kept as it came, but on one line.
-        let json = records
-            .json(*record)
-            .map_or("null", |record| record.get())
-            .replace(['\n', '\r'], " ");
-        body.push_str(&format!(
-            "{{\"reason\":{},\"record\":{json}}}\n",
-            Value::from(reasons.join("; "))
-        ));
-    }
-    body
+/// A record with the reasons. Its own text, whatever it is, is kept as it came, but on one line.
+fn line(records: &Records<'_>, record: BatchIndex, reasons: &[Arc<str>]) -> String {
+    let json = records.json(record).map_or("null", RawValue::get);
+    let json = json.replace(['\n', '\r'], " ");
+    let reason = Value::from(reasons.join("; "));
+    format!("{{\"reason\":{reason},\"record\":{json}}}")
 }
 
-/// The write of an object that is named by its content and by its first record, so that a redelivery finds it there.
-fn write(first: Option<String>, body: String, records: Vec<u32>) -> Write {
+/// A name made of the content and the first record, so that a redelivery finds the object there.
+fn key(first: Option<String>, body: &str) -> String {
     let first = first.filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
-    let digest = Sha256::digest(&body);
-    let key = format!(
+    let digest = Sha256::digest(body);
+    format!(
         "quarantine/{}-{}.jsonl.gz",
         first.as_deref().unwrap_or("unnumbered"),
         hex(digest.get(..8).unwrap_or_default())
-    );
-    let object = PutObject {
-        key: key.clone(),
-        content_type: "application/x-ndjson".into(),
-        compression: Compression::Gzip,
-        metadata: Vec::new(),
-        body: body.into_bytes(),
-    };
-    Write {
-        id: key,
-        purpose: Purpose::Quarantine,
-        operation: Operation::PutObject(object),
-        updates: records.len() as u32,
-        records,
+    )
+}
+
+fn request(key: String, body: String) -> Request {
+    Request {
+        operation: Operation::PutObject(PutObject {
+            key,
+            content_type: "application/x-ndjson".into(),
+            body: body.into_bytes(),
+        }),
         on_conflict: OnConflict::Skip,
-        when_applied: Vec::new(),
-        when_conflicted: Vec::new(),
-        when_failed: Vec::new(),
     }
 }

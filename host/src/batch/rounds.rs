@@ -1,269 +1,302 @@
-//! Carrying out a plan, in rounds: its writes, and where watermarks were lost or items must be seen, a plan anew.
+//! Carrying out a plan, in rounds: its writes, and where a condition failed or items must be seen, another plan.
 
-use super::{BatchError, Delivery, Line, Part, Processor, Progress, micros};
+use super::{
+    BatchError,
+    log::Line,
+    micros,
+    part::{Part, PartIndex},
+    run::Run,
+    sent::Sent,
+};
 use crate::{
-    component::Logic,
-    contract::{Entry, Fact, GroupEntry, Key, Level, OnConflict, Plan, Purpose, StoredItem, Write},
-    store::{Failure, Kind, Outcome as Written, StoredObject},
+    contract::{Entry, Fact, GroupEntry, Key, Level, OnConflict, Plan, Reject, StoredItem, Write},
+    event::BatchIndex,
+    notice::Notice,
+    store::{Failure, Kind, StoredObject, Written},
     telemetry::Fields,
 };
 use serde_json::{Value, json};
 use std::{collections::HashSet, sync::Arc, time::Instant};
 
-/// Most rounds of planning for one batch: the first, and three for watermarks that others move meanwhile.
-const ROUNDS: u32 = 4;
+/// The most rounds of planning for one batch: the first, and three for watermarks that others move meanwhile.
+const MAX_ROUNDS: u32 = 4;
 
-/// What has come of a part's plans so far.
-#[derive(Default)]
-struct Carried {
+/// The plans of one part, and what has come of them so far.
+pub(super) struct Rounds<'r, 'p> {
+    run: &'r mut Run<'p>,
+    part: &'r mut Part,
     /// Rounds begun.
-    rounds: u32,
+    round: u32,
     /// Ids of the writes that were made.
     applied: HashSet<String>,
     /// Ids of the writes that are not made again.
     settled: HashSet<String>,
-    /// Items that the component is shown.
-    known: Vec<StoredItem>,
     /// Writes that need another plan.
     waiting: Vec<Waiting>,
     /// Writes that failed, and the batch must tell why.
-    undecided: Vec<(Write, Failure)>,
+    undecided: Vec<(Sent, Failure)>,
     /// What the plans said.
     said: HashSet<String>,
     /// What they rejected.
-    rejected: HashSet<(u32, String)>,
+    rejected: HashSet<(PartIndex, String)>,
 }
 
 /// A write whose condition was false.
 struct Waiting {
-    write: Write,
+    sent: Sent,
     stored: Vec<StoredItem>,
-    /// Whether the item was another one in the round before.
-    is_moving: bool,
+    item: Item,
 }
 
-impl Processor {
-    /// Makes a plan's writes; where watermarks were lost or items must be seen, plans again.
-    pub(super) async fn carry_out(
-        &self,
-        logic: &Logic,
-        part: &Part,
-        mut plan: Plan,
-        delivery: &Delivery,
-        progress: &mut Progress,
-    ) -> Result<(), BatchError> {
-        let mut carried = Carried::default();
-        let records = plan.tally.records;
-        progress.counters.deltas += u64::from(plan.tally.deltas);
-        let groups: Vec<GroupEntry> = std::mem::take(&mut plan.group_log);
-        loop {
-            carried.rounds += 1;
-            self.note_plan(part, &mut plan, &mut carried, progress);
-            self.make_writes(part, &plan, &mut carried, progress).await;
-            if carried.waiting.is_empty() && plan.reads.is_empty() {
-                break;
+/// What happens to a stored item between rounds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Item {
+    /// It is as it was.
+    Unchanged,
+    /// Others changed it.
+    Moving,
+}
+
+/// A line about several writes: the ids of these, each with the updates that it stands for.
+struct Group {
+    writes: Vec<(String, u32)>,
+    entry: Entry,
+}
+
+impl Group {
+    /// Takes from a plan what it says of several writes together. A place where the plan has no write counts for none.
+    fn take(plan: &mut Plan) -> Vec<Self> {
+        let groups = std::mem::take(&mut plan.group_log);
+        let group = |group: GroupEntry| {
+            let places = group.writes.iter();
+            let writes = places.filter_map(|place| plan.writes.get(*place as usize));
+            Self {
+                writes: writes.map(|write| (write.id(), write.updates)).collect(),
+                entry: group.entry,
             }
-            if carried.rounds == ROUNDS {
-                let all = (!plan.reads.is_empty()).then_some(records);
-                self.give_up(part, all, &carried, None, progress);
-                break;
-            }
-            match self
-                .plan_again(logic, part, &plan.reads, &mut carried, delivery, progress)
-                .await
-            {
-                Ok(next) => plan = next,
-                // The batch was planned before and parts of it are written: what is left is delivered again.
-                Err(error) => {
-                    if matches!(error, BatchError::Logic(_) | BatchError::Breach(_)) {
-                        self.switch.roll_back(logic, &error);
-                    }
-                    let all = carried.waiting.is_empty().then_some(records);
-                    self.give_up(part, all, &carried, Some(&error), progress);
-                    break;
-                }
-            }
+        };
+        groups.into_iter().map(group).collect()
+    }
+}
+
+/// Why a part is left unfinished.
+enum Unfinished {
+    /// There is no further round.
+    LastRound,
+    /// There is no further plan.
+    NoPlan(BatchError),
+}
+
+impl<'r, 'p> Rounds<'r, 'p> {
+    /// Begins with a part that is planned.
+    pub(super) fn new(run: &'r mut Run<'p>, part: &'r mut Part) -> Self {
+        Self {
+            run,
+            part,
+            round: 0,
+            applied: HashSet::new(),
+            settled: HashSet::new(),
+            waiting: Vec::new(),
+            undecided: Vec::new(),
+            said: HashSet::new(),
+            rejected: HashSet::new(),
         }
-        progress.counters.duplicates += u64::from(plan.tally.duplicates);
-        self.decide(part, &mut carried, progress);
-        for group in groups {
-            let is_applied = |id: &&String| carried.applied.contains(*id);
-            let count = group.writes.iter().filter(is_applied).count();
-            if count > 0 {
-                self.note(part, vec![group.entry], progress, |_| json!(count));
-            }
-        }
-        Ok(())
     }
 
-    /// Notes what a plan says and rejects, and no earlier one did.
-    fn note_plan(
-        &self,
-        part: &Part,
-        plan: &mut Plan,
-        carried: &mut Carried,
-        progress: &mut Progress,
-    ) {
-        for reject in std::mem::take(&mut plan.rejects) {
-            let known = (reject.record, reject.reason);
-            if carried.rounds > 1 && carried.rejected.contains(&known) {
-                continue;
+    /// Makes a plan's writes; where conditions failed or items must be seen, plans again.
+    pub(super) async fn carry_out(mut self, mut plan: Plan) {
+        let (records, deltas) = (plan.tally.records, plan.tally.deltas);
+        let degraded = plan.tally.degraded;
+        self.run
+            .progress
+            .note(Notice::PlanMade { deltas, degraded });
+        let groups = Group::take(&mut plan);
+        let duplicates = loop {
+            self.round += 1;
+            let duplicates = plan.tally.duplicates;
+            let reads = self.make(plan).await;
+            if self.waiting.is_empty() && reads.is_empty() {
+                break duplicates;
             }
-            progress.counters.rejects += 1;
-            progress.quarantine(part.offset + known.0, known.1.as_str().into());
-            carried.rejected.insert(known);
-        }
-        let mut entries = std::mem::take(&mut plan.log);
-        if carried.rounds > 1 {
-            entries.retain(|entry| !carried.said.contains(&text(entry)));
-        } else if plan.reads.is_empty()
+            match self.plan_again(&reads).await {
+                Ok(next) => plan = next,
+                Err(unfinished) => {
+                    // Parts of the batch are written: only what is left of it is delivered again.
+                    let all = if reads.is_empty() { 0 } else { records };
+                    self.leave(all, &unfinished);
+                    break duplicates;
+                }
+            }
+        };
+        self.run
+            .progress
+            .note(Notice::DuplicatesFound { duplicates });
+        self.decide();
+        self.note_groups(groups);
+    }
+
+    /// Does what a plan says, and gives what it asks for.
+    async fn make(&mut self, plan: Plan) -> Vec<Key> {
+        let is_last = plan.reads.is_empty()
             && plan
                 .writes
                 .iter()
-                .all(|write| write.on_conflict == OnConflict::Skip)
-        {
-            // No other plan can follow, so nothing is to be remembered.
-            return self.note(part, entries, progress, |_| Value::Null);
-        }
-        carried.said.extend(entries.iter().map(text));
-        self.note(part, entries, progress, |_| Value::Null);
+                .all(|write| write.on_conflict == OnConflict::Skip);
+        self.note_rejects(plan.rejects);
+        self.note_entries(plan.log, is_last);
+        self.make_writes(plan.writes).await;
+        plan.reads
     }
 
-    /// Makes the writes of a plan that are not settled.
-    async fn make_writes(
-        &self,
-        part: &Part,
-        plan: &Plan,
-        carried: &mut Carried,
-        progress: &mut Progress,
-    ) {
-        let is_open = |write: &&Write| !carried.settled.contains(&write.id);
-        let writes: Vec<&Write> = plan.writes.iter().filter(is_open).collect();
+    /// Notes what a plan rejects and no earlier one did.
+    fn note_rejects(&mut self, rejects: Vec<Reject>) {
+        for reject in rejects {
+            let rejected = (PartIndex::from(reject.record), reject.reason);
+            if self.round > 1 && self.rejected.contains(&rejected) {
+                continue;
+            }
+            let (record, reason) = (self.part.index(rejected.0), rejected.1.as_str());
+            self.run.progress.note(Notice::RecordRejected {});
+            self.run.progress.quarantine(record, reason.into());
+            self.rejected.insert(rejected);
+        }
+    }
+
+    /// Notes what a plan says and no earlier one did.
+    fn note_entries(&mut self, mut entries: Vec<Entry>, is_last: bool) {
+        if self.round > 1 {
+            entries.retain(|entry| !self.said.contains(&text(entry)));
+        }
+        // Where no other plan can follow, nothing has to be remembered.
+        if !is_last {
+            self.said.extend(entries.iter().map(text));
+        }
+        self.note(entries, |_| Value::Null);
+    }
+
+    /// Makes the writes that are not settled.
+    async fn make_writes(&mut self, writes: Vec<Write>) {
+        let open = writes.into_iter().map(Sent::split);
+        let open = open.filter(|(sent, _)| !self.settled.contains(&sent.id));
+        let (sent, requests): (Vec<_>, Vec<_>) = open.unzip();
         let started = Instant::now();
-        let outcomes = self.target.apply(&writes, &progress.effort).await;
-        progress.counters.apply_micros += micros(started);
-        let before = std::mem::take(&mut carried.waiting);
-        for (write, outcome) in writes.into_iter().zip(outcomes) {
-            if carried.rounds == 1 {
-                progress.behind.count(write, &outcome);
+        let (target, effort) = (&self.run.processor.target, &self.run.progress.effort);
+        let written = target.apply(requests, effort).await;
+        self.run.progress.note(Notice::WritingTook {
+            micros: micros(started),
+        });
+        let before = std::mem::take(&mut self.waiting);
+        for (sent, written) in sent.into_iter().zip(written) {
+            if self.round == 1 {
+                self.run.progress.behind.count(&sent, &written);
             }
-            match outcome {
-                Written::Applied { object } => {
-                    progress.accepted.count(write);
-                    self.count_applied(write, progress);
-                    carried.applied.insert(write.id.clone());
-                    self.note_applied(part, write, object, progress);
-                }
-                Written::Conflicted { stored } if write.on_conflict == OnConflict::RePlan => {
-                    progress.accepted.count(write);
-                    progress.counters.conflicts += 1;
-                    let last = before.iter().find(|last| last.write.id == write.id);
-                    let is_moving =
-                        last.is_some_and(|last| last.is_moving || last.stored != stored);
-                    show(&mut carried.known, &stored);
-                    carried.waiting.push(Waiting {
-                        write: write.clone(),
-                        stored,
-                        is_moving,
-                    });
-                    continue;
-                }
-                Written::Conflicted { .. } => {
-                    progress.accepted.count(write);
-                    progress.counters.conflicts += 1;
-                    self.note(part, write.when_conflicted.clone(), progress, |_| {
-                        Value::Null
-                    });
-                }
-                Written::Failed(failure) if failure.kind == Kind::Undecided => {
-                    carried.undecided.push((write.clone(), failure));
-                }
-                Written::Failed(failure) => self.fail(part, write, &failure, progress),
-            }
-            carried.settled.insert(write.id.clone());
+            self.note_written(sent, written, &before);
         }
     }
 
-    /// Another round, with the items that the component asked for.
-    async fn plan_again(
-        &self,
-        logic: &Logic,
-        part: &Part,
-        reads: &[Key],
-        carried: &mut Carried,
-        delivery: &Delivery,
-        progress: &mut Progress,
-    ) -> Result<Plan, BatchError> {
-        let items = self
-            .target
-            .read(reads, &progress.effort)
-            .await
-            .map_err(|failure| {
-                if let Kind::Setup(remedy) = failure.kind {
-                    progress.faults.note(remedy, &failure);
+    /// Notes what became of a write. `before` are those whose condition was false in the round before.
+    fn note_written(&mut self, sent: Sent, written: Written, before: &[Waiting]) {
+        let progress = &mut self.run.progress;
+        if !matches!(written, Written::Failed(_)) {
+            progress.accepted.count(sent.purpose, &sent.target);
+        }
+        match written {
+            Written::Applied { object } => {
+                progress.note(Notice::WriteApplied {
+                    purpose: sent.purpose,
+                    updates: sent.updates,
+                });
+                self.applied.insert(sent.id.clone());
+                self.settled.insert(sent.id);
+                self.note_applied(sent.when_applied, &sent.target, object);
+            }
+            Written::Conflicted { stored } => {
+                progress.note(Notice::WriteConflicted {});
+                match sent.on_conflict {
+                    OnConflict::RePlan => self.wait(sent, stored, before),
+                    OnConflict::Skip => {
+                        self.settled.insert(sent.id);
+                        self.note(sent.when_conflicted, |_| Value::Null);
+                    }
                 }
-                BatchError::CutOff(failure.to_string())
-            })?;
-        show(&mut carried.known, &items);
-        self.plan(logic, part, &carried.known, delivery, progress)
-            .await
+            }
+            Written::Failed(failure) => {
+                self.settled.insert(sent.id.clone());
+                match failure.kind {
+                    Kind::Undecided => self.undecided.push((sent, failure)),
+                    _ => self.fail(sent, &failure),
+                }
+            }
+        }
     }
 
-    /// Has what is open delivered again, after the last round or where there is no further plan: the writes that wait, or
-    /// `all` records.
-    fn give_up(
-        &self,
-        part: &Part,
-        all: Option<u32>,
-        carried: &Carried,
-        error: Option<&BatchError>,
-        progress: &mut Progress,
-    ) {
-        for Waiting {
-            write, is_moving, ..
-        } in &carried.waiting
-        {
-            let mut failure = Failure::contended(*is_moving, ROUNDS);
-            if let Some(error) = error {
+    /// Keeps a write whose condition was false until there is another plan.
+    fn wait(&mut self, sent: Sent, stored: Vec<StoredItem>, before: &[Waiting]) {
+        let last = before.iter().find(|last| last.sent.id == sent.id);
+        let item = match last {
+            Some(last) if last.item == Item::Moving || last.stored != stored => Item::Moving,
+            _ => Item::Unchanged,
+        };
+        self.part.show(&stored);
+        self.waiting.push(Waiting { sent, stored, item });
+    }
+
+    /// Another plan, with the items that the component asked for.
+    async fn plan_again(&mut self, reads: &[Key]) -> Result<Plan, Unfinished> {
+        if self.round == MAX_ROUNDS {
+            return Err(Unfinished::LastRound);
+        }
+        let Run {
+            processor,
+            progress,
+            ..
+        } = &mut *self.run;
+        let items = processor.target.read(reads, &progress.effort).await;
+        let items = items.map_err(|failure| {
+            if let Kind::Setup(remedy) = failure.kind {
+                progress.faults.note(remedy, &failure);
+            }
+            Unfinished::NoPlan(BatchError::CutOff(failure.to_string()))
+        })?;
+        self.part.show(&items);
+        self.run.plan(self.part).await.map_err(|error| {
+            if matches!(error, BatchError::Logic(_) | BatchError::Breach(_)) {
+                self.run.processor.switch.roll_back(&self.run.logic, &error);
+            }
+            Unfinished::NoPlan(error)
+        })
+    }
+
+    /// Has what is open delivered again: the writes that wait, and the first `records` of the part.
+    fn leave(&mut self, records: u32, unfinished: &Unfinished) {
+        for Waiting { sent, item, .. } in std::mem::take(&mut self.waiting) {
+            let mut failure = unsettled(item);
+            if let Unfinished::NoPlan(error) = unfinished {
                 failure.message = error.to_string();
             }
-            self.fail(part, write, &failure, progress);
+            self.fail(sent, &failure);
         }
-        let records = all.unwrap_or_default();
-        progress.failing.extend(part.offset..part.offset + records);
+        let failing = &mut self.run.progress.failing;
+        failing.extend(self.part.first.range(records));
     }
 
     /// Tells the item's fault from the set-up's where the service did not.
-    fn decide(&self, part: &Part, carried: &mut Carried, progress: &mut Progress) {
-        for (write, failure) in std::mem::take(&mut carried.undecided) {
-            let kind = progress.accepted.kind(&write);
-            self.fail(part, &write, &failure.with_kind(kind), progress);
-        }
-    }
-
-    fn count_applied(&self, write: &Write, progress: &mut Progress) {
-        let counters = &mut progress.counters;
-        let updates = u64::from(write.updates);
-        match write.purpose {
-            Purpose::Usage => {
-                counters.snapshot_writes += 1;
-                counters.snapshot_updates += updates;
-            }
-            Purpose::Refill => counters.refills += 1,
-            Purpose::ShardBump => counters.shard_bumps += 1,
-            Purpose::ShardPropagation => counters.shards_propagated += 1,
-            Purpose::Archive => {
-                counters.archived_objects += 1;
-                counters.archived_events += updates;
-            }
-            Purpose::Quarantine => {}
+    fn decide(&mut self) {
+        for (sent, failure) in std::mem::take(&mut self.undecided) {
+            let accepted = &self.run.progress.accepted;
+            let kind = accepted.kind(sent.purpose, &sent.target);
+            self.fail(sent, &failure.with_kind(kind));
         }
     }
 
     /// Notes a failed write: its records are delivered again, or kept apart where that cannot help.
-    fn fail(&self, part: &Part, write: &Write, failure: &Failure, progress: &mut Progress) {
-        progress.counters.count_failure(write.purpose);
-        let records = write.records.iter().map(|record| part.offset + record);
+    fn fail(&mut self, sent: Sent, failure: &Failure) {
+        let (progress, part) = (&mut self.run.progress, &self.part);
+        progress.note(Notice::WriteFailed {
+            purpose: sent.purpose,
+        });
+        let records = sent.records.iter();
+        let records = records.map(|record| part.index(PartIndex::from(*record)));
         match failure.kind {
             Kind::Transient | Kind::Undecided => progress.failing.extend(records),
             Kind::Setup(remedy) => {
@@ -271,101 +304,93 @@ impl Processor {
                 progress.faults.note(remedy, failure);
             }
             Kind::Permanent => {
-                let reason: Arc<str> = format!(
-                    "the {} write to {} can never be made: {failure}",
-                    write.purpose,
-                    write.operation.target()
-                )
-                .into();
+                let (purpose, target) = (sent.purpose, &sent.target);
+                let reason =
+                    format!("the {purpose} write to {target} can never be made: {failure}");
+                let reason: Arc<str> = reason.into();
                 records.for_each(|record| progress.quarantine(record, Arc::clone(&reason)));
             }
         }
-        for entry in &write.when_failed {
-            progress.lines.push(Line {
-                scope: entry.scope,
-                order: (part.offset, entry.position),
-                level: if failure.kind == Kind::Permanent {
-                    Level::Error
-                } else {
-                    entry.level
-                },
-                message: format!("{}: {failure}", entry.message),
-                fields: Fields::of(entry, |fact| self.fact(fact, None))
-                    .with("exception", failure.to_string()),
-                is_error: entry.is_error,
-            });
+        let windows = &self.run.processor.settings.logic.windows;
+        if let Some(mut entry) = sent.failed.line(sent.purpose, windows) {
+            let fields = Fields::of(&entry, |fact| self.fact(fact, None));
+            let fields = fields.with("exception", failure.to_string());
+            entry.message = format!("{}: {failure}", entry.message);
+            if failure.kind == Kind::Permanent {
+                entry.level = Level::Error;
+            }
+            let line = Line::with(entry, self.part.first, fields);
+            self.run.progress.lines.push(line);
         }
     }
 
     /// Keeps a made write's entries. An object that got another name than the planned one is named as well.
-    fn note_applied(
-        &self,
-        part: &Part,
-        write: &Write,
-        object: Option<StoredObject>,
-        progress: &mut Progress,
-    ) {
-        let first = progress.lines.len();
+    fn note_applied(&mut self, entries: Vec<Entry>, planned: &str, object: Option<StoredObject>) {
         let size = object.as_ref().map(|object| object.size);
-        self.note(part, write.when_applied.clone(), progress, |fact| {
-            self.fact(fact, size)
-        });
-        let Some(object) = object.filter(|object| object.key != write.operation.target()) else {
-            return;
-        };
-        for line in progress.lines.iter_mut().skip(first) {
-            line.fields = std::mem::take(&mut line.fields).with("stored_as", &object.key);
+        let renamed = object.filter(|object| object.key != planned);
+        for entry in entries {
+            let mut line = Line::of(entry, self.part.first, |fact| self.fact(fact, size));
+            if let Some(object) = &renamed {
+                line.fields = line.fields.with("stored_as", &object.key);
+            }
+            self.run.progress.lines.push(line);
+        }
+    }
+
+    /// Keeps the entries about several writes, where any of them was made.
+    fn note_groups(&mut self, groups: Vec<Group>) {
+        for Group { writes, entry } in groups {
+            let applied = writes.iter().filter(|(id, _)| self.applied.contains(id));
+            let (count, sum) = applied.fold((0_u64, 0_u64), |(count, sum), (_, updates)| {
+                (count + 1, sum + u64::from(*updates))
+            });
+            if count > 0 {
+                self.note(vec![entry], |fact| match fact {
+                    Fact::AppliedUpdates => json!(sum),
+                    _ => json!(count),
+                });
+            }
         }
     }
 
     /// Keeps entries to be printed.
-    fn note(
-        &self,
-        part: &Part,
-        entries: Vec<Entry>,
-        progress: &mut Progress,
-        facts: impl Fn(Fact) -> Value,
-    ) {
-        for entry in entries {
-            let fields = Fields::of(&entry, &facts);
-            let fields = if entry.is_error {
-                fields.with("exception", &entry.message)
-            } else {
-                fields
-            };
-            let order = (part.offset, entry.position);
-            let Entry {
-                scope,
-                level,
-                message,
-                is_error,
-                ..
-            } = entry;
-            progress.lines.push(Line {
-                scope,
-                order,
-                level,
-                message,
-                fields,
-                is_error,
-            });
-        }
+    fn note(&mut self, entries: Vec<Entry>, facts: impl Fn(Fact) -> Value) {
+        let first: BatchIndex = self.part.first;
+        let lines = entries
+            .into_iter()
+            .map(|entry| Line::of(entry, first, &facts));
+        self.run.progress.lines.extend(lines);
     }
 
     fn fact(&self, fact: Fact, object_size: Option<usize>) -> Value {
         match fact {
-            Fact::Bucket => json!(self.target.bucket),
+            Fact::Bucket => json!(self.run.processor.target.bucket),
             Fact::ObjectSize => json!(object_size),
-            Fact::AppliedWrites => Value::Null,
+            Fact::AppliedWrites | Fact::AppliedUpdates => Value::Null,
         }
     }
 }
 
-/// Adds items to what the component is shown; of an item shown before, the newer state.
-fn show(known: &mut Vec<StoredItem>, items: &[StoredItem]) {
-    for item in items {
-        known.retain(|shown| shown.key != item.key);
-        known.push(item.clone());
+/// Why a write's condition is still false after the last round: others keep changing the item, or the service refuses a
+/// condition that it shows to hold.
+fn unsettled(item: Item) -> Failure {
+    let (code, message) = match item {
+        Item::Moving => (
+            "Contended",
+            format!("the item changed in each of {MAX_ROUNDS} rounds"),
+        ),
+        Item::Unchanged => (
+            "NoProgress",
+            format!(
+                "the condition was refused in each of {MAX_ROUNDS} rounds, though the item is as the plan was made for it"
+            ),
+        ),
+    };
+    Failure {
+        kind: Kind::Transient,
+        operation: "UpdateItem",
+        code: code.into(),
+        message,
     }
 }
 

@@ -1,37 +1,38 @@
 //! A second component on the same batches: its plan is compared and thrown away.
 //!
-//! It plans while the batch is applied, and gets no more of the batch's time than [`SHARE`] of it beyond that; then it
-//! is stopped. Whatever it does, the batch goes on.
+//! It plans while the batch is written. When the batch is done, the shadow gets a share of the time that the batch took
+//! ([`SHARE`]), and is then stopped. Whatever it does, the batch goes on.
 
-use super::Progress;
+use super::{part::Part, run::Run};
 use crate::{
-    component::{Logic, LogicError, Patience, Switch},
-    contract::{Batch, Level, Plan, Settings},
-    diff::{self, Difference},
+    component::{HotSwap, Logic, LogicError, TimeBudget},
+    contract::{Batch, Plan},
+    diff::{self, Difference, Side, Subject},
     limiter::policy,
-    telemetry::{self, Fields, Logger},
+    notice::Notice,
+    settings::LogicSettings,
 };
 use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::{sync::Semaphore, task::JoinHandle};
 
-/// A batch is held up by its shadow for at most the time it took by itself, divided by this.
+/// A shadow may delay a batch by at most the time that the batch took, divided by this.
 pub const SHARE: u32 = 10;
 
-/// It may hold up even the shortest batch for so long.
-const LEAST: Duration = Duration::from_millis(5);
+/// It may delay even the shortest batch by this much.
+const MIN_DELAY: Duration = Duration::from_millis(5);
 
-/// Lines about the differences of one batch, at the most.
-const MOST_LINES: usize = 20;
+/// The most lines about the differences of one batch.
+const MAX_LINES: usize = 20;
 
 /// The second component. One plan of it is made at a time.
 pub(super) struct Shadow {
-    switch: Switch,
+    switch: HotSwap,
     planner: Arc<Semaphore>,
 }
 
@@ -49,42 +50,39 @@ impl Drop for Comparison {
 }
 
 impl Shadow {
-    pub(super) fn new(switch: Switch) -> Self {
+    pub(super) fn new(switch: HotSwap) -> Self {
         Self {
             switch,
             planner: Arc::new(Semaphore::new(1)),
         }
     }
 
-    pub(super) fn switch(&self) -> &Switch {
+    pub(super) fn switch(&self) -> &HotSwap {
         &self.switch
     }
 
     /// Begins to plan a batch a second time, unless another one is still being planned.
-    pub(super) fn begin(
-        &self,
-        batch: Batch,
-        settings: &Settings,
-        plan: &Plan,
-        progress: &mut Progress,
-    ) -> Option<Comparison> {
-        self.switch.refresh(|_| Ok(()));
-        progress.counters.shadow_batches += 1;
+    ///
+    /// The plan that is carried out is copied: its writes move into their requests meanwhile.
+    pub(super) fn begin(&self, whole: &Part, plan: &Plan, run: &mut Run<'_>) -> Option<Comparison> {
+        self.switch.poll_if_due(|_| Ok(()));
+        run.progress.note(Notice::ShadowBegun {});
         let Ok(permit) = Arc::clone(&self.planner).try_acquire_owned() else {
-            progress.counters.shadow_unfinished += 1;
+            run.progress.note(Notice::ShadowBusy {});
             return None;
         };
         let logic = self.switch.current();
         let stop = Arc::new(AtomicBool::new(false));
-        let patience = Patience {
+        let budget = TimeBudget {
             time: logic.limits().timeout,
             stop: Some(Arc::clone(&stop)),
         };
         let name = format!("{} ({})", logic.description().version, logic.name());
-        let (settings, plan) = (settings.clone(), plan.clone());
+        let asked = run.processor.settings.logic.clone();
+        let (batch, plan) = (Arc::clone(&whole.batch), plan.clone());
         let planned = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            compare(&logic, &batch, &settings, patience, &plan)
+            compare(&logic, &batch, &asked, budget, &plan)
         });
         Some(Comparison {
             planned,
@@ -98,63 +96,73 @@ impl Shadow {
 fn compare(
     logic: &Logic,
     batch: &Batch,
-    settings: &Settings,
-    patience: Patience,
+    asked: &LogicSettings,
+    budget: TimeBudget,
     plan: &Plan,
 ) -> Result<Vec<Difference>, LogicError> {
-    let other = logic.plan(batch, settings, patience)?;
+    let resolved = logic.resolve(asked)?;
+    let other = logic.plan(batch, &resolved.settings, budget)?;
     let mut differences = diff::plans(plan, &other);
-    if let Err(breach) = policy::check(&other, &policy::Context::of(batch, settings)) {
+    if let Err(breach) = policy::check(&other, &policy::Context::of(batch, &resolved)) {
         differences.push(Difference {
-            side: diff::Side::New,
-            subject: format!("a plan that is refused: {breach}"),
-            lines: Vec::new(),
+            side: Side::New,
+            subject: Subject::Refused(breach),
+            details: Vec::new(),
         });
     }
     Ok(differences)
 }
 
+/// How a comparison ended.
+enum Ended {
+    /// The plan differs in this.
+    Compared(Vec<Difference>),
+    /// There is no plan.
+    Failed(String),
+    /// There was no time for one.
+    Unfinished,
+}
+
 impl Comparison {
-    /// Reports what differs, once the batch itself is done. `started` is when the batch was begun.
-    pub(super) async fn end(mut self, request_id: &str, started: Instant, progress: &mut Progress) {
-        let patience = (started.elapsed() / SHARE).max(LEAST);
-        let fields = Fields::new()
-            .with("request_id", request_id)
-            .with("shadow", &self.name);
-        let counters = &mut progress.counters;
-        let planned = match tokio::time::timeout(patience, &mut self.planned).await {
-            Ok(Ok(planned)) => planned.map_err(|error| error.to_string()),
-            Ok(Err(panicked)) => Err(panicked.to_string()),
-            Err(_) => {
-                counters.shadow_unfinished += 1;
-                let message = "Shadow stopped - it took longer than the batch allows";
-                telemetry::line(Level::Info, Logger::Handler, message, &fields);
-                return;
+    /// Reports what differs, once the batch itself is done.
+    pub(super) async fn end(mut self, run: &mut Run<'_>) {
+        let budget = (run.started.elapsed() / SHARE).max(MIN_DELAY);
+        let ended = match tokio::time::timeout(budget, &mut self.planned).await {
+            Ok(Ok(Ok(differences))) => Ended::Compared(differences),
+            Ok(Ok(Err(error))) => Ended::Failed(error.to_string()),
+            Ok(Err(panicked)) => Ended::Failed(panicked.to_string()),
+            Err(_) => Ended::Unfinished,
+        };
+        let (request_id, shadow) = (run.delivery.request_id.as_str(), self.name.as_str());
+        let progress = &mut run.progress;
+        let differences = match ended {
+            Ended::Compared(differences) => differences,
+            Ended::Failed(exception) => {
+                let exception = exception.as_str();
+                return progress.note(Notice::ShadowFailed {
+                    request_id,
+                    shadow,
+                    exception,
+                });
+            }
+            Ended::Unfinished => {
+                return progress.note(Notice::ShadowStopped { request_id, shadow });
             }
         };
-        let differences = match planned {
-            Ok(differences) => differences,
-            Err(error) => {
-                counters.shadow_failures += 1;
-                let fields = fields.with("exception", &error);
-                let message = format!("Shadow cannot plan: {error}");
-                telemetry::line(Level::Warning, Logger::Handler, &message, &fields);
-                return;
-            }
-        };
-        counters.shadow_differences += differences.len() as u64;
-        for difference in differences.iter().take(MOST_LINES) {
-            let fields = fields.clone().with("difference", difference);
-            telemetry::line(Level::Info, Logger::Handler, "Shadow plan differs", &fields);
+        for difference in differences.iter().take(MAX_LINES) {
+            progress.note(Notice::ShadowDiffers {
+                request_id,
+                shadow,
+                difference,
+            });
         }
-        if let Some(more) = differences
-            .len()
-            .checked_sub(MOST_LINES)
-            .filter(|more| *more > 0)
-        {
-            let fields = fields.with("more", more);
-            let message = "Shadow plan differs - further differences are counted only";
-            telemetry::line(Level::Info, Logger::Handler, message, &fields);
+        let more = differences.len().saturating_sub(MAX_LINES);
+        if more > 0 {
+            progress.note(Notice::ShadowDiffersFurther {
+                request_id,
+                shadow,
+                more,
+            });
         }
     }
 }

@@ -1,28 +1,29 @@
 //! Precompiled components: `.cwasm` files, what they are made for, and when one is used.
 //!
-//! Compiling takes a good part of a second, loading what is compiled a few milliseconds. An artifact is native code,
-//! and loading it means to trust it: only local files are loaded, never what comes over the network.
+//! Compiling takes about half a second, loading compiled code a few milliseconds. An artifact is native code, and
+//! loading it means trusting it: only local files are loaded, never what comes over the network.
 //!
-//! A file is one line of JSON, the [`Label`], and then the engine's own artifact. The label names the component it was
-//! made of and the digest of the artifact, because the engine would run a file with a flipped bit. The file is read,
-//! checked and then copied into memory that can be executed; it is not mapped, so what was checked is what runs.
+//! A file is one line of JSON, the [`Label`], followed by the engine's own artifact. The label names the component it
+//! was made from and the digest of the artifact, because the engine would run a file with a flipped bit. The file is
+//! read, checked and then copied into executable memory. It is not mapped, so what was checked is what runs.
 
-#[cfg(feature = "compiler")]
-use super::LogicError;
 use super::{
     engine::{Reservation, Runtime},
-    hex, one_line,
+    sandbox::one_line,
 };
+use crate::digest::{hex, sha256};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
 };
 use wasmtime::component::Component;
 
-/// What an artifact is made for: the plain instruction set of an architecture, with nothing in it that only some of
-/// Lambda's machines have.
+/// The label ends within this many bytes.
+const MAX_LABEL_BYTES: usize = 1024;
+
+/// What an artifact is made for: the baseline instruction set of an architecture, since Lambda does not say which
+/// machine a function runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Target {
     /// 64-bit x86 under Linux.
@@ -37,7 +38,7 @@ impl Target {
     /// Both.
     pub const ALL: [Self; 2] = [Self::X86_64, Self::Aarch64];
 
-    /// The one of this program; none where it was built for another system.
+    /// The target that this program was built for. `None`: another system.
     pub fn native() -> Option<Self> {
         match (std::env::consts::OS, std::env::consts::ARCH) {
             ("linux", "x86_64") => Some(Self::X86_64),
@@ -66,9 +67,9 @@ impl fmt::Display for Target {
 pub struct Label {
     /// What it runs on.
     pub target: Target,
-    /// SHA-256 of the component it was made of, in hex.
+    /// SHA-256 of the component it was made from, in hex.
     pub component: String,
-    /// SHA-256 of what follows the line, in hex.
+    /// SHA-256 of what follows the label, in hex.
     pub artifact: String,
     /// The version of the host that made it.
     pub host: String,
@@ -92,18 +93,18 @@ pub enum Unusable {
     /// It does not begin with a label.
     #[error("{} was not made by `weir compile`", .0.display())]
     Unlabelled(PathBuf),
-    /// It was made of another component.
+    /// It was made from another component.
     #[error("{} was made of another component, with SHA-256 {of}", .file.display())]
     OfAnother {
         /// The file.
         file: PathBuf,
-        /// That one's digest.
+        /// The digest of that component.
         of: String,
     },
-    /// It is not what was written.
+    /// Its content is not what was written.
     #[error("{} is damaged", .0.display())]
     Damaged(PathBuf),
-    /// It is for memories with all the addresses there can be.
+    /// It is for memories that have all the addresses they could ever reach.
     #[error(
         "{} was made for memories of 4 GiB of addresses each, and the system allows this process fewer (ulimit -v)", .0.display()
     )]
@@ -122,12 +123,12 @@ pub enum Unusable {
     },
 }
 
-/// Where the artifact of a component's file is looked for: beside it, with the ending `.cwasm`.
+/// Where the artifact of a component's file belongs: beside it, with the extension `.cwasm`.
 pub fn beside(component: &Path) -> PathBuf {
     component.with_extension("cwasm")
 }
 
-/// Loads an artifact, if it was made of the component with that digest and for this engine.
+/// Loads an artifact, if it was made from the component with that digest and for this engine.
 pub(super) fn load(
     runtime: &Runtime,
     file: &Path,
@@ -147,15 +148,15 @@ pub(super) fn load(
             of: label.component,
         });
     }
-    if label.artifact != hex(&Sha256::digest(code)) {
+    if label.artifact != hex(&sha256(code)) {
         return Err(Unusable::Damaged(file.into()));
     }
     if runtime.reservation() != Reservation::Whole {
         return Err(Unusable::ForMoreAddresses(file.into()));
     }
-    // SAFETY: the bytes are native code that is going to be executed. They come from a local file, which whoever could
-    // alter could alter this program's own file too; they are what the engine's compiler wrote, which the digest just
-    // confirmed; and they are in memory of ours, so that they cannot change after the check.
+    // SAFETY: the bytes are native code that will be executed. They come from a local file, and anyone who can alter it
+    // can alter this program as well; they are what the engine's compiler wrote, which the digest just confirmed; and
+    // they are in memory of this process, so they cannot change after the check.
     unsafe { Component::deserialize(runtime.engine(), code) }.map_err(|error| {
         Unusable::ForAnotherEngine {
             file: file.into(),
@@ -166,52 +167,14 @@ pub(super) fn load(
     })
 }
 
-/// Whether these bytes are an artifact's.
-#[cfg(feature = "compiler")]
-pub(super) fn is_one(bytes: &[u8]) -> bool {
-    separate(bytes).is_some()
-}
-
-fn separate(bytes: &[u8]) -> Option<(Label, &[u8])> {
-    let end = bytes.iter().take(1024).position(|byte| *byte == b'\n')?;
+/// The label of an artifact, and the engine's own artifact after it. `None`: the bytes are no artifact.
+pub(super) fn separate(bytes: &[u8]) -> Option<(Label, &[u8])> {
+    let end = bytes
+        .iter()
+        .take(MAX_LABEL_BYTES)
+        .position(|byte| *byte == b'\n')?;
     let (line, code) = bytes.split_at_checked(end)?;
     Some((serde_json::from_slice(line).ok()?, code.get(1..)?))
-}
-
-/// Precompiles a component for a target; `name` is for messages. Of the machine it is done on nothing goes in.
-///
-/// # Errors
-/// [`LogicError`], when it is no component, or this program was built without the compiler or the target's part of it.
-#[cfg(feature = "compiler")]
-pub fn precompile(name: &str, component: &[u8], target: Target) -> Result<Vec<u8>, LogicError> {
-    let mut config = super::engine::engine_config(Reservation::Whole);
-    let engine = config
-        .target(target.triple())
-        .and_then(|config| wasmtime::Engine::new(config))
-        .map_err(|error| {
-            LogicError::Engine(format!(
-                "it cannot compile for {target}: {}. A program built with the feature `cross` can",
-                one_line(&error)
-            ))
-        })?;
-    let code =
-        engine
-            .precompile_component(component)
-            .map_err(|error| LogicError::NotAComponent {
-                name: name.into(),
-                problem: one_line(&error),
-            })?;
-    let label = Label {
-        target,
-        component: hex(&Sha256::digest(component)),
-        artifact: hex(&Sha256::digest(&code)),
-        host: env!("CARGO_PKG_VERSION").into(),
-    };
-    let mut file = serde_json::to_vec(&label)
-        .map_err(|error| LogicError::Engine(format!("its label cannot be written: {error}")))?;
-    file.push(b'\n');
-    file.extend(code);
-    Ok(file)
 }
 
 #[cfg(test)]

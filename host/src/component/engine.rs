@@ -1,27 +1,26 @@
-//! The engine: one configuration for all that compiles or runs components, and the clock that stops what runs too long.
+//! The engine: one configuration for everything that compiles or runs components.
 
-use super::{Limits, LogicError, one_line};
-use std::{
-    sync::mpsc::{self, RecvTimeoutError, Sender},
-    thread::{self, JoinHandle},
-    time::Duration,
+use super::{
+    LogicError,
+    memory::{MAX_MEMORIES, MAX_TABLE_ELEMENTS},
+    sandbox::{Limits, one_line},
+    ticker::Ticker,
+    wasi,
 };
+use std::{sync::Arc, thread};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// How often running components are looked at. A time-out is exact to this.
-pub(super) const TICK: Duration = Duration::from_millis(5);
-
-/// Memory kept ready between batches; around what a full batch takes, so that it costs no page faults.
-const RESIDENT: usize = 16 << 20;
-
-/// Elements of one table; a component with a run-time of its own has some ten thousand functions.
-pub(super) const TABLE_ELEMENTS: usize = 100_000;
+/// Memory kept ready between batches, in bytes: about what a full batch takes, so that it costs no page faults.
+const RESIDENT_BYTES: usize = 16 << 20;
 
 /// What follows a memory for which addresses are scarce, in bytes: accesses near its end need one check, not many.
-const SCARCE_GUARD: u64 = 64 << 10;
+const SCARCE_GUARD_BYTES: u64 = 64 << 10;
 
 /// Core instances and tables of one component: its own code, and the adapters between it and WASI.
-const PARTS: u32 = 8;
+const PARTS_PER_COMPONENT: u32 = 8;
+
+/// The least number of instances that the pool has room for.
+const MIN_INSTANCES: u32 = 8;
 
 /// How many addresses are set aside for a component's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,21 +31,18 @@ pub(super) enum Reservation {
     Scarce(usize),
 }
 
-/// Memories of one component: its own, and that of the adapter between it and WASI.
-pub(super) const MEMORIES: u32 = 2;
-
-/// Where components run: an engine, and the bounds of every instance. Components that follow one another share it.
+/// Where components run: an engine, and the limits of every instance. Components that follow one another share it.
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Runtime {
     engine: Engine,
     reservation: Reservation,
     limits: Limits,
-    _ticker: std::sync::Arc<Ticker>,
+    _ticker: Arc<Ticker>,
 }
 
 impl Runtime {
-    /// One whose instances have these bounds.
+    /// A runtime whose instances have these limits.
     ///
     /// # Errors
     /// [`LogicError::Engine`].
@@ -57,11 +53,11 @@ impl Runtime {
             engine,
             reservation,
             limits,
-            _ticker: ticker.into(),
+            _ticker: Arc::new(ticker),
         })
     }
 
-    /// The bounds of every instance.
+    /// The limits of every instance.
     pub fn limits(&self) -> Limits {
         self.limits
     }
@@ -75,17 +71,16 @@ impl Runtime {
     }
 }
 
-/// Instances alive at once, at the most: two for each processor core, one that plans and one to compare with,
-/// and no fewer than eight.
-fn instances() -> u32 {
+/// How many instances can be alive at once: two for each processor core, one that plans and one to compare with.
+fn max_instances() -> u32 {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     u32::try_from(cores.saturating_mul(2))
-        .unwrap_or(u32::MAX / (8 * PARTS))
-        .max(8)
+        .unwrap_or(u32::MAX / (8 * PARTS_PER_COMPONENT))
+        .max(MIN_INSTANCES)
 }
 
-/// The configuration. Everything that an artifact's compatibility depends on is set here: defaults depend on which
-/// features of the engine a program was built with, and a host would refuse what another one has precompiled.
+/// The configuration. Everything that an artifact's compatibility depends on is set here: defaults depend on the
+/// features of the engine that a program was built with, and one host would refuse what another has precompiled.
 pub(super) fn engine_config(reservation: Reservation) -> Config {
     let mut config = Config::new();
     config
@@ -97,7 +92,7 @@ pub(super) fn engine_config(reservation: Reservation) -> Config {
         config
             .memory_reservation(memory as u64)
             .memory_reservation_for_growth(0)
-            .memory_guard_size(SCARCE_GUARD);
+            .memory_guard_size(SCARCE_GUARD_BYTES);
     }
     config
 }
@@ -119,62 +114,18 @@ fn reserved(memory: usize) -> Result<(Engine, Reservation), LogicError> {
         .map_err(|error| LogicError::Engine(one_line(&error)))
 }
 
-/// An engine with room set aside for its instances.
+/// An engine with a pool of instances.
 fn pooled(memory: usize) -> wasmtime::Result<Engine> {
-    let (mut pool, instances) = (PoolingAllocationConfig::new(), instances());
+    let (mut pool, instances) = (PoolingAllocationConfig::new(), max_instances());
     pool.total_component_instances(instances)
-        .total_core_instances(instances * PARTS)
-        .total_memories(instances * MEMORIES)
-        .total_tables(instances * PARTS)
-        .table_elements(TABLE_ELEMENTS)
+        .total_core_instances(instances * PARTS_PER_COMPONENT)
+        .total_memories(instances * MAX_MEMORIES)
+        .total_tables(instances * PARTS_PER_COMPONENT)
+        .table_elements(MAX_TABLE_ELEMENTS)
         .max_memory_size(memory)
-        .linear_memory_keep_resident(RESIDENT.min(memory));
-    // Stacks for components that can wait; by default a thousand are reserved, at the cost of the start.
-    #[cfg(feature = "wasi")]
-    pool.total_stacks(instances);
+        .linear_memory_keep_resident(RESIDENT_BYTES.min(memory));
+    wasi::reserve_stacks(&mut pool, instances);
     let mut config = engine_config(Reservation::Whole);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config)
-}
-
-/// How many ticks a time takes, at least one.
-pub(super) fn ticks(timeout: Duration) -> u64 {
-    u64::try_from(timeout.as_millis() / TICK.as_millis())
-        .unwrap_or(u64::MAX)
-        .clamp(1, u64::MAX / 2)
-}
-
-/// The thread that moves an engine's clock on. It ends when this is dropped.
-struct Ticker {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Ticker {
-    fn start(engine: &Engine) -> Self {
-        let engine = engine.weak();
-        let (stop, stopped) = mpsc::channel();
-        let thread = thread::spawn(move || {
-            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                let Some(engine) = engine.upgrade() else {
-                    return;
-                };
-                engine.increment_epoch();
-            }
-        });
-        Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        }
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A ticker cannot panic; were it to, there would be nothing left to clean up.
-            let _ = thread.join();
-        }
-    }
 }

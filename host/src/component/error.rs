@@ -1,5 +1,6 @@
-//! What can go wrong with a component, told apart by what is to be done about it.
+//! What can go wrong with a component.
 
+use super::settings::Mismatch;
 use crate::contract::PlanError;
 use std::{path::PathBuf, time::Duration};
 
@@ -17,7 +18,7 @@ pub enum LogicError {
         /// Why.
         reason: std::io::Error,
     },
-    /// The file is not the one that was asked for.
+    /// It does not have the digest that is asked for.
     #[error("the component {name} has SHA-256 {found}, but LOGIC_SHA256 asks for {expected}")]
     WrongDigest {
         /// Where it came from.
@@ -27,7 +28,7 @@ pub enum LogicError {
         /// The digest that was asked for.
         expected: String,
     },
-    /// It cannot be had from S3.
+    /// It cannot be fetched from S3.
     #[error(
         "cannot fetch the component {name}: {reason}. Check LOGIC_COMPONENT (--component), the region, and the permission for s3:GetObject"
     )]
@@ -37,7 +38,7 @@ pub enum LogicError {
         /// What the service or the network said.
         reason: String,
     },
-    /// It would have to be compiled, and this program cannot.
+    /// It would have to be compiled, and this program has no compiler.
     #[error(
         "this program was built without a compiler and can run the component {name} only from an artifact: {problem}. Make one with `weir compile`"
     )]
@@ -50,7 +51,7 @@ pub enum LogicError {
     /// The engine could not be set up.
     #[error("cannot set up the WebAssembly engine: {0}")]
     Engine(String),
-    /// The bytes are no component that this engine takes.
+    /// The bytes are no component that this engine accepts.
     #[error(
         "{name} is not a WebAssembly component: {problem}. Name another with LOGIC_COMPONENT (--component)"
     )]
@@ -62,7 +63,7 @@ pub enum LogicError {
     },
     /// It is a component, but of another world.
     #[error(
-        "the component {name} does not fit weir:aggregator@0.1.0: {problem}. Name another with LOGIC_COMPONENT (--component)"
+        "the component {name} does not fit weir:aggregator@0.2.0: {problem}. Name another with LOGIC_COMPONENT (--component)"
     )]
     Incompatible {
         /// Where it came from.
@@ -70,31 +71,39 @@ pub enum LogicError {
         /// What does not fit.
         problem: String,
     },
+    /// It does not know what the operator named.
+    #[error("the component {name} does not fit the settings: {mismatch}")]
+    Mismatched {
+        /// Where it came from.
+        name: String,
+        /// What it does not know.
+        mismatch: Mismatch,
+    },
     /// It stopped by itself: unreachable code, memory out of bounds, a stack overflow.
     #[error("the component trapped: {0}")]
     Trapped(String),
     /// It took too long.
     #[error("the component was stopped after {} ms; LOGIC_TIMEOUT_MS or the batch's deadline allows no more", .0.as_millis())]
     TimedOut(Duration),
-    /// It wanted too much memory.
-    #[error("the component wanted {wanted} bytes of memory; LOGIC_MEMORY_MIB allows {limit}")]
+    /// It asked for too much memory.
+    #[error("the component asked for {denied} bytes of memory; LOGIC_MEMORY_MIB allows {limit}")]
     OutOfMemory {
-        /// The memory it wanted to have in all.
-        wanted: usize,
-        /// What it may have.
+        /// The bytes that it asked for in all.
+        denied: usize,
+        /// The bytes that it may have.
         limit: usize,
     },
-    /// The system has not the memory that it may use. The component is not at fault, and neither is its input.
+    /// The system does not have the memory that it may use. Neither the component nor its input is at fault.
     #[error(
         "the system does not set aside the {limit} bytes of memory that the component may use: {reason}. Raise the limit of this process (ulimit -v), or lower LOGIC_MEMORY_MIB"
     )]
     NoRoom {
-        /// What it may have.
+        /// The bytes that it may have.
         limit: usize,
         /// The engine's words.
         reason: String,
     },
-    /// It looked at the batch and refused it.
+    /// The component refused the batch.
     #[error("{}", refusal(.0))]
     Refused(PlanError),
 }

@@ -1,48 +1,63 @@
-//! Getting a component from where it lies: a file, or an object in S3.
+//! Where components come from: a file, or an object in S3.
 
-use super::LogicError;
+mod file;
+mod object;
+
+pub(super) use file::read;
+
+use super::{LogicError, settings::LogicSettings};
 use crate::{
-    aws,
     contract::Level,
-    settings::Origin,
+    location::Location,
     telemetry::{self, Fields, Logger},
 };
-use aws_sdk_s3::{
-    Client,
-    config::{retry::RetryConfig, timeout::TimeoutConfig},
-    error::{ProvideErrorMetadata, SdkError},
-    primitives::ByteStream,
-};
-use sha2::{Digest, Sha256};
-use std::{
-    error::Error,
-    fs::File,
-    io::{self, Read},
-    path::Path,
-    time::Duration,
-};
+use aws_sdk_s3::Client;
+use std::{fmt, path::PathBuf, time::Duration};
 use tokio::time;
 
-/// The largest component that is read from a file, in bytes: one with a run-time of its own is large.
-const LARGEST_FILE: u64 = 256 << 20;
+/// Attempts to fetch the first component. Lambda gives a start ten seconds, and there may be a packaged component.
+const MAX_FIRST_ATTEMPTS: u32 = 3;
 
-/// The largest that is fetched from S3, in bytes. It is compiled at the start, and what compiling takes grows with it.
-const LARGEST_OBJECT: u64 = 8 << 20;
+/// How long the second attempt waits to begin; the third waits twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Attempts to fetch the first component. Lambda gives a start ten seconds, and another component may be at hand.
-const ATTEMPTS: u32 = 3;
+/// What a component is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Its plans are carried out.
+    Logic,
+    /// Its plans are compared with those that are.
+    Shadow,
+}
 
-/// How long one of these waits for an answer, and then for each piece of the object.
-const ATTEMPT: Duration = Duration::from_millis(2500);
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Logic => "component",
+            Self::Shadow => "shadow",
+        })
+    }
+}
 
-/// How long the second one waits to begin, and the third twice as long.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Where components come from: the first one, and those that replace it.
+#[derive(Clone, Debug)]
+pub struct ComponentSource {
+    /// What they are for.
+    pub role: Role,
+    /// Where each lies.
+    pub location: Location,
+    /// The digest that each must have. `None`: any.
+    pub sha256: Option<[u8; 32]>,
+    /// The least time between two polls for a new version. `None`: there is no swap.
+    pub poll_interval: Option<Duration>,
+    /// The file to start with if the object in S3 cannot be used, unless a digest is asked for.
+    pub packaged: Option<PathBuf>,
+    /// What the operator asks of each: one that does not know a name of it is not taken.
+    pub settings: LogicSettings,
+}
 
-/// How long each piece of an object may take that is fetched in the background.
-const PIECE: Duration = Duration::from_secs(30);
-
-/// What tells one version of a component from another: what is in a file (its time and size can be equal for another
-/// one, where builds are reproducible), an object's ETag.
+/// What tells one version of a component from another: the content of a file (where builds are reproducible, another
+/// file can have the same time and size), or an object's ETag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Version {
     /// The SHA-256 of a file.
@@ -51,188 +66,73 @@ pub(super) enum Version {
     ETag(String),
 }
 
-/// Why an object was not fetched.
-enum Unfetched {
-    /// There was no answer, or one that may be another in a moment.
-    Transient(String),
-    /// The service, or a check, said no.
-    Lasting(String),
-}
-
-impl Unfetched {
-    fn of<E>(error: &SdkError<E>, status: Option<u16>) -> Self
-    where
-        E: ProvideErrorMetadata + Error + 'static,
-    {
-        let reason = aws::reason(error);
-        match (error, status) {
-            (SdkError::ConstructionFailure(_), _) => Self::Lasting(reason),
-            (SdkError::ServiceError(_), Some(400..=407 | 409..=428 | 430..=499)) => {
-                Self::Lasting(reason)
-            }
-            _ => Self::Transient(reason),
-        }
-    }
-
-    fn into_error(self, origin: &Origin) -> LogicError {
-        let (Self::Transient(reason) | Self::Lasting(reason)) = self;
-        LogicError::Unfetchable {
-            name: origin.to_string(),
-            reason,
-        }
-    }
+/// A component's bytes, and which version they are.
+pub(super) struct Fetched {
+    pub(super) bytes: Vec<u8>,
+    pub(super) version: Version,
 }
 
 /// Which version lies there now.
 ///
 /// # Errors
 /// [`LogicError::Unreadable`], [`LogicError::Unfetchable`].
-pub(super) async fn version(origin: &Origin, s3: &Client) -> Result<Version, LogicError> {
-    match origin {
-        Origin::File(path) => Ok(version_of(&read_aside(path).await?)),
-        Origin::S3 { bucket, key } => {
-            let head = s3.head_object().bucket(bucket).key(key).send().await;
-            let head = head.map_err(|error| LogicError::Unfetchable {
-                name: origin.to_string(),
-                reason: aws::reason(&error),
-            })?;
-            Ok(Version::ETag(head.e_tag.unwrap_or_default()))
+pub(super) async fn version(location: &Location, s3: &Client) -> Result<Version, LogicError> {
+    match location {
+        Location::File(path) => Ok(file::fetch(path).await?.version),
+        Location::S3 { bucket, key } => {
+            let version = object::version(bucket, key, s3).await;
+            version.map_err(|failure| unfetchable(location, failure))
         }
     }
 }
 
-/// The bytes that lie there, and which version they are.
+/// What lies there now.
 ///
 /// # Errors
 /// [`LogicError::Unreadable`], [`LogicError::Unfetchable`].
-pub(super) async fn fetch(origin: &Origin, s3: &Client) -> Result<(Vec<u8>, Version), LogicError> {
-    match origin {
-        Origin::File(path) => {
-            let bytes = read_aside(path).await?;
-            let version = version_of(&bytes);
-            Ok((bytes, version))
+pub(super) async fn fetch(location: &Location, s3: &Client) -> Result<Fetched, LogicError> {
+    match location {
+        Location::File(path) => file::fetch(path).await,
+        Location::S3 { bucket, key } => {
+            let fetched = object::fetch(bucket, key, s3).await;
+            fetched.map_err(|failure| unfetchable(location, failure))
         }
-        Origin::S3 { bucket, key } => object(bucket, key, s3, PIECE)
-            .await
-            .map_err(|unfetched| unfetched.into_error(origin)),
     }
 }
 
-/// The same for a start, which should not wait for long: a few attempts of a few seconds, and a line for each that
-/// follows.
+/// The same for a start, which must not wait long: a few attempts of a few seconds each, and a log line for each retry.
 ///
 /// # Errors
 /// [`LogicError::Unreadable`], [`LogicError::Unfetchable`].
-pub(super) async fn fetch_first(
-    origin: &Origin,
-    s3: &Client,
-) -> Result<(Vec<u8>, Version), LogicError> {
-    let Origin::S3 { bucket, key } = origin else {
-        return fetch(origin, s3).await;
+pub(super) async fn fetch_first(location: &Location, s3: &Client) -> Result<Fetched, LogicError> {
+    let Location::S3 { bucket, key } = location else {
+        return fetch(location, s3).await;
     };
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(ATTEMPT)
-        .operation_attempt_timeout(ATTEMPT)
-        .build();
-    let config = s3
-        .config()
-        .to_builder()
-        .retry_config(RetryConfig::disabled())
-        .timeout_config(timeouts);
-    let s3 = Client::from_conf(config.build());
     let mut attempt = 1;
     loop {
-        match object(bucket, key, &s3, ATTEMPT).await {
+        match object::fetch_promptly(bucket, key, s3).await {
             Ok(fetched) => return Ok(fetched),
-            Err(Unfetched::Transient(reason)) if attempt < ATTEMPTS => {
-                time::sleep(PAUSE * attempt).await;
+            Err(failure) if failure.is_transient() && attempt < MAX_FIRST_ATTEMPTS => {
+                time::sleep(FIRST_PAUSE * attempt).await;
                 attempt += 1;
-                let fields = Fields::new()
-                    .with("origin", origin.to_string())
-                    .with("exception", reason);
-                let message =
-                    format!("Component not fetched yet - retrying ({attempt}/{ATTEMPTS})");
-                telemetry::line(Level::Warning, Logger::Handler, &message, &fields);
+                log_retry(location, attempt, failure.reason());
             }
-            Err(unfetched) => return Err(unfetched.into_error(origin)),
+            Err(failure) => return Err(unfetchable(location, failure)),
         }
     }
 }
 
-/// An object's bytes and version.
-async fn object(
-    bucket: &str,
-    key: &str,
-    s3: &Client,
-    patience: Duration,
-) -> Result<(Vec<u8>, Version), Unfetched> {
-    let object = s3.get_object().bucket(bucket).key(key).send().await;
-    let object = object.map_err(|error| {
-        let status = error.raw_response().map(|answer| answer.status().as_u16());
-        Unfetched::of(&error, status)
-    })?;
-    if object
-        .content_length
-        .is_some_and(|length| length > LARGEST_OBJECT as i64)
-    {
-        return Err(too_large());
+fn log_retry(location: &Location, attempt: u32, reason: &str) {
+    let fields = Fields::new()
+        .with("origin", location.to_string())
+        .with("exception", reason);
+    let message = format!("Component not fetched yet - retrying ({attempt}/{MAX_FIRST_ATTEMPTS})");
+    telemetry::line(Level::Warning, Logger::Handler, &message, &fields);
+}
+
+fn unfetchable(location: &Location, failure: object::FetchFailure) -> LogicError {
+    LogicError::Unfetchable {
+        name: location.to_string(),
+        reason: failure.into_reason(),
     }
-    let version = Version::ETag(object.e_tag.unwrap_or_default());
-    Ok((collect(object.body, patience).await?, version))
-}
-
-/// What a body has, as long as it goes on coming and is not too large.
-async fn collect(mut body: ByteStream, patience: Duration) -> Result<Vec<u8>, Unfetched> {
-    let mut bytes = Vec::new();
-    loop {
-        let piece = time::timeout(patience, body.next()).await.map_err(|_| {
-            let waited = patience.as_millis();
-            Unfetched::Transient(format!("the object stopped coming for {waited} ms"))
-        })?;
-        let Some(piece) = piece else {
-            return Ok(bytes);
-        };
-        let piece = piece
-            .map_err(|error| Unfetched::Transient(format!("the object broke off: {error}")))?;
-        bytes.extend_from_slice(&piece);
-        if bytes.len() as u64 > LARGEST_OBJECT {
-            return Err(too_large());
-        }
-    }
-}
-
-fn too_large() -> Unfetched {
-    Unfetched::Lasting(format!("it is larger than {LARGEST_OBJECT} bytes"))
-}
-
-/// A file's bytes, read on a thread that may block.
-async fn read_aside(path: &Path) -> Result<Vec<u8>, LogicError> {
-    let file = path.to_path_buf();
-    tokio::task::spawn_blocking(move || read(&file))
-        .await
-        .unwrap_or_else(|panicked| Err(LogicError::Engine(panicked.to_string())))
-}
-
-/// A file's bytes.
-///
-/// # Errors
-/// [`LogicError::Unreadable`].
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, LogicError> {
-    let unreadable = |reason| LogicError::Unreadable {
-        path: path.into(),
-        reason,
-    };
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        let reason = format!("it is larger than {LARGEST_FILE} bytes");
-        return Err(unreadable(io::Error::other(reason)));
-    }
-    Ok(bytes)
-}
-
-fn version_of(bytes: &[u8]) -> Version {
-    Version::Content(Sha256::digest(bytes).into())
 }

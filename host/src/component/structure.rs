@@ -1,24 +1,23 @@
-//! What a component is made of, looked at before it is compiled: compiling takes time and memory that grow faster than
-//! what is compiled, and a host that is killed by it cannot go on with another component.
+//! How large a component's code is, checked before it is compiled: the time and memory of compiling grow faster than
+//! the code, and a host that is killed by it cannot fall back to another component.
 
-use super::{check_imports, version};
+use super::{imports, version};
 use wasmparser::{Encoding, FunctionBody, Parser, Payload};
 
-/// The most functions of a component; one with a language's run-time in it has some ten thousand.
-const MOST_FUNCTIONS: u64 = 100_000;
+/// Functions of a component; one that brings its language's runtime has some ten thousand.
+const MAX_FUNCTIONS: u64 = 100_000;
 
-/// The largest function, in bytes; an interpreter's main loop has some ten thousand.
-const LARGEST_FUNCTION: u64 = 256 << 10;
+/// Bytes of one function; an interpreter's main loop has some ten thousand.
+const MAX_FUNCTION_BYTES: u64 = 256 << 10;
 
-/// The most local variables of one function; an interpreter's main loop has some hundred.
-const MOST_LOCALS: u64 = 10_000;
+/// Local variables of one function; an interpreter's main loop has a few hundred.
+const MAX_FUNCTION_LOCALS: u64 = 10_000;
 
-/// The most local variables of all functions.
-const MOST_LOCALS_IN_ALL: u64 = 1_000_000;
+/// Local variables of all functions.
+const MAX_LOCALS: u64 = 1_000_000;
 
-/// Passes if a component imports nothing that it may not, exports the contract and can be compiled at a reasonable cost;
-/// else says what stands against it. What cannot be read passes: the engine has the better words for it, before it
-/// compiles anything.
+/// Passes if a component imports only what it may, exports the contract and can be compiled at a reasonable cost; else
+/// says why not. What cannot be parsed passes: the engine refuses it with better words, before it compiles anything.
 pub(super) fn check(component: &[u8]) -> Result<(), String> {
     let mut contents = Contents::default();
     for payload in Parser::new(0).parse_all(component) {
@@ -26,13 +25,13 @@ pub(super) fn check(component: &[u8]) -> Result<(), String> {
         contents.add(payload)?;
     }
     if contents.is_component {
-        check_imports(&contents.imports)?;
+        imports::check(&contents.imports)?;
         version::check(&contents.exports)?;
     }
     Ok(())
 }
 
-/// What was seen of a component.
+/// What was found in a component.
 #[derive(Default)]
 struct Contents {
     is_component: bool,
@@ -76,15 +75,19 @@ impl Contents {
         self.locals = self.locals.saturating_add(locals);
         let range = body.range();
         let size = (range.end - range.start) as u64;
-        for (what, found, most) in [
-            ("functions", self.functions, MOST_FUNCTIONS),
-            ("bytes in one function", size, LARGEST_FUNCTION),
-            ("local variables in one function", locals, MOST_LOCALS),
-            ("local variables", self.locals, MOST_LOCALS_IN_ALL),
+        for (what, found, allowed) in [
+            ("functions", self.functions, MAX_FUNCTIONS),
+            ("bytes in one function", size, MAX_FUNCTION_BYTES),
+            (
+                "local variables in one function",
+                locals,
+                MAX_FUNCTION_LOCALS,
+            ),
+            ("local variables", self.locals, MAX_LOCALS),
         ] {
-            if found > most {
+            if found > allowed {
                 return Err(format!(
-                    "it has more than {most} {what}, and would take too long to compile"
+                    "it has more than {allowed} {what}, and would take too long to compile"
                 ));
             }
         }
@@ -113,7 +116,7 @@ mod tests {
         [&number(content.len()), content].concat()
     }
 
-    /// A function with so many locals and so many instructions that do nothing.
+    /// A function with this many locals and this many instructions that do nothing.
     fn function(locals: usize, instructions: usize) -> Vec<u8> {
         let body = [
             vec![1],
@@ -125,7 +128,7 @@ mod tests {
         sized(&body.concat())
     }
 
-    /// A component that has a core module with such a function, so many times, and exports nothing.
+    /// A component whose core module has that function, repeated, and that exports nothing.
     fn component(functions: usize, function: &[u8]) -> Vec<u8> {
         let section = |id: u8, content: &[u8]| [vec![id], sized(content)].concat();
         let module = [
@@ -145,7 +148,7 @@ mod tests {
         let reason = |functions, locals, instructions| {
             check(&component(functions, &function(locals, instructions))).unwrap_err()
         };
-        let none = "it does not export weir:aggregator/logic@0.1.0";
+        let none = "it does not export weir:aggregator/logic@0.2.0";
         for (functions, locals, instructions, said) in [
             (10, 1_000, 1_000, none),
             (1, 10_000, 200_000, none),

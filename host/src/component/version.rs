@@ -5,7 +5,7 @@
 //! what may change in between).
 
 /// The interface that a component exports, in the version that this host speaks.
-pub const CONTRACT: &str = "weir:aggregator/logic@0.1.0";
+pub const CONTRACT: &str = "weir:aggregator/logic@0.2.0";
 
 /// Passes if a component speaks a version that fits this host's; else says which it speaks.
 pub(super) fn check(exports: &[String]) -> Result<(), String> {
@@ -86,11 +86,11 @@ mod tests {
             let exports: Vec<_> = exports.iter().map(ToString::to_string).collect();
             check(&exports).err().unwrap_or_default()
         };
-        assert_eq!(check(&["weir:aggregator/logic@0.1.3#plan"]), "");
+        assert_eq!(check(&["weir:aggregator/logic@0.2.3#plan"]), "");
         // One for hosts of two versions.
         let both = [
             "weir:aggregator/logic@0.9.0#plan",
-            "weir:aggregator/logic@0.1.0#plan",
+            "weir:aggregator/logic@0.2.0#plan",
         ];
         assert_eq!(check(&both), "");
         let other = check(&[
@@ -99,18 +99,18 @@ mod tests {
         ]);
         assert_eq!(
             other,
-            "it speaks version 0.9.0 of the contract, this host speaks 0.1.0; take a component built for 0.1.0, or a host that speaks 0.9.0"
+            "it speaks version 0.9.0 of the contract, this host speaks 0.2.0; take a component built for 0.2.0, or a host that speaks 0.9.0"
         );
         let none = check(&["weir:aggregator/logic#plan"]);
         assert!(none.starts_with("it speaks version none"), "{none}");
         for exports in [
             &["wasi:cli/run@0.2.0#run"][..],
             &[],
-            &["weir:aggregator/logics@0.1.0#plan"],
+            &["weir:aggregator/logics@0.2.0#plan"],
         ] {
             assert_eq!(
                 check(exports),
-                "it does not export weir:aggregator/logic@0.1.0"
+                "it does not export weir:aggregator/logic@0.2.0"
             );
         }
     }

@@ -1,7 +1,7 @@
 //! Which shards of a stream may be read: parents before children.
 //!
-//! A list of shards can lack some: a page is lost, or a server answers in part. So what is not listed counts as
-//! absent only once several lists in a row lack it.
+//! A list of shards can be incomplete: a page is lost, or a server answers in part. So a shard counts as absent only
+//! once several lists in a row lack it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,11 +15,11 @@ pub struct ShardDescription {
     pub id: String,
     /// Its ParentShardId: the shard that it continues.
     pub parent: Option<String>,
-    /// Whether records can still come.
+    /// Whether more records can come.
     pub state: ShardState,
 }
 
-/// What a description says about a shard's end.
+/// What a description says about the end of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShardState {
     /// It has no EndingSequenceNumber.
@@ -28,8 +28,8 @@ pub enum ShardState {
     Ended,
 }
 
-/// Which shards of a stream may be read: a child only after its parent, so that the changes of an item are seen
-/// in order across shards.
+/// Which shards of a stream may be read: a child only after its parent, so that the changes of an item are seen in
+/// order across shards.
 #[derive(Debug, Default)]
 pub struct Lineage {
     shards: BTreeMap<String, Member>,
@@ -57,7 +57,7 @@ impl Member {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Never listed: a name that a child, or an earlier run, has for it.
+    /// It was never listed: a child or an earlier run names it.
     Named,
     Waiting,
     Reading,
@@ -65,12 +65,12 @@ enum Stage {
 }
 
 impl Lineage {
-    /// Says that an earlier run knew of a shard, of which nothing is to be done unless it is listed.
+    /// Says that an earlier run knew a shard. Nothing is to be done for it unless it is listed.
     pub fn name(&mut self, id: &str) {
         self.enter(id, Stage::Named);
     }
 
-    /// Says that an earlier run has begun to read a shard. It is read on even where no list has it.
+    /// Says that an earlier run has begun to read a shard. It is read on even if no list has it.
     pub fn resume(&mut self, id: &str) {
         self.enter(id, Stage::Waiting);
     }
@@ -132,8 +132,8 @@ impl Lineage {
         }
     }
 
-    /// The shards that may be read from now on: their parent is finished, or there is none, or it is absent from
-    /// the stream. Each is named once.
+    /// The shards that may be read from now on: those whose parent is finished, does not exist or is absent from the
+    /// stream. Each is returned once.
     pub fn start_ready(&mut self) -> Vec<String> {
         let may_follow = |parent: &Member| match parent.stage {
             Stage::Finished => true,
@@ -164,14 +164,14 @@ impl Lineage {
     }
 
     /// The shards that continue this one directly.
-    pub fn heirs(&self, id: &str) -> impl Iterator<Item = &str> {
+    pub fn children(&self, id: &str) -> impl Iterator<Item = &str> {
         self.shards
             .iter()
             .filter(move |(_, member)| member.parent.as_deref() == Some(id))
-            .map(|(heir, _)| heir.as_str())
+            .map(|(child, _)| child.as_str())
     }
 
-    /// Whether so many lists lacked a shard that it counts as absent. One that is not known is no matter of lists.
+    /// Whether a known shard counts as absent, since enough lists lacked it.
     pub fn is_absent(&self, id: &str) -> bool {
         self.shards.get(id).is_some_and(Member::is_absent)
     }
@@ -181,7 +181,7 @@ impl Lineage {
         self.shards.remove(id);
     }
 
-    /// Whether the last lists lacked something, and not so often that it can be believed: ask again soon.
+    /// Whether the last lists lacked something, and not often enough to believe it: list again soon.
     pub fn is_in_doubt(&self) -> bool {
         let is_open = |lists: u32| (1..LISTS_TO_BELIEVE).contains(&lists);
         let waits = |member: &Member| matches!(member.stage, Stage::Named | Stage::Waiting);
@@ -192,7 +192,7 @@ impl Lineage {
                 .any(|member| waits(member) && is_open(member.missed))
     }
 
-    /// Whether all known shards are finished, or absent without having been read.
+    /// Whether every known shard is finished, or absent without having been read.
     pub fn is_finished(&self) -> bool {
         self.shards.values().all(|member| match member.stage {
             Stage::Finished => true,
@@ -223,10 +223,10 @@ mod tests {
             shard("left", Some("root")),
             shard("right", Some("root")),
             shard("done before", None),
-            shard("heir", Some("done before")),
+            shard("child", Some("done before")),
         ];
         lineage.observe(list);
-        assert_eq!(lineage.start_ready(), ["heir", "root"]);
+        assert_eq!(lineage.start_ready(), ["child", "root"]);
         assert!(lineage.start_ready().is_empty());
 
         // A shard that is trimmed while it is read still holds back its children.
@@ -241,7 +241,7 @@ mod tests {
             lineage.finish(id);
         }
         assert!(!lineage.is_finished());
-        lineage.finish("heir");
+        lineage.finish("child");
         assert!(lineage.is_finished());
     }
 

@@ -9,11 +9,11 @@ use std::slice;
 
 use serde_json::Value;
 
-/// The longest pattern that Lambda takes, in characters.
-pub const MAXIMUM_PATTERN_LENGTH: usize = 4096;
+/// Characters of a pattern in Lambda.
+pub const MAX_PATTERN_CHARS: usize = 4096;
 
-/// The patterns that let through what the aggregator works on, and nothing else: new and changed buckets of all
-/// schema generations, and expired audit events, which are recognised by their sort key in all generations.
+/// The patterns that deliver what the aggregator works on, and nothing else: new and changed buckets of all schema
+/// generations, and expired audit events, which all generations recognise by the sort key.
 pub const DEFAULT_PATTERNS: [&str; 2] = [
     r##"{"eventName":["INSERT","MODIFY"],"dynamodb":{"NewImage":{"SK":{"S":["#STATE",{"prefix":"#BUCKET#"}]}}}}"##,
     r##"{"eventName":["REMOVE"],"dynamodb":{"OldImage":{"SK":{"S":[{"prefix":"#AUDIT#"}]}}}}"##,
@@ -21,7 +21,7 @@ pub const DEFAULT_PATTERNS: [&str; 2] = [
 
 /// The filters of [`DEFAULT_PATTERNS`].
 pub fn default_filters() -> Vec<Filter> {
-    // They parse, as a test shows. No filter at all would let every record through: nothing could be lost.
+    // They parse, as a test shows. If they did not, no filter would deliver every record, so nothing would be lost.
     DEFAULT_PATTERNS
         .iter()
         .map(|pattern| Filter::parse(pattern))
@@ -29,18 +29,18 @@ pub fn default_filters() -> Vec<Filter> {
         .unwrap_or_default()
 }
 
-/// Why a text is no filter pattern.
+/// Why a text is not a filter pattern.
 #[derive(Debug, thiserror::Error)]
 pub enum FilterError {
-    /// Longer than Lambda allows.
+    /// It is longer than Lambda allows.
     #[error(
-        "the filter pattern has {length} characters; at most {MAXIMUM_PATTERN_LENGTH} are allowed: split it into several"
+        "the filter pattern has {length} characters; at most {MAX_PATTERN_CHARS} are allowed: split it into several"
     )]
     TooLong {
         /// Its length in characters.
         length: usize,
     },
-    /// Not JSON.
+    /// It is not JSON.
     #[error("the filter pattern is not JSON ({reason}): {pattern}")]
     NotJson {
         /// The pattern.
@@ -48,14 +48,14 @@ pub enum FilterError {
         /// What the parser says.
         reason: serde_json::Error,
     },
-    /// JSON, but a part of it has no meaning.
+    /// It is JSON, and a part of it has no meaning.
     #[error("the filter pattern must have {allowed} at {at}, and has {found}")]
     Misfit {
         /// Where, as a path that starts with `$`.
         at: String,
-        /// What may stand there.
+        /// What is allowed there.
         allowed: &'static str,
-        /// What stands there, as JSON.
+        /// What is there, as JSON.
         found: String,
     },
 }
@@ -75,23 +75,23 @@ enum Clause {
     Or(Vec<Vec<Clause>>),
 }
 
-/// What is expected of a field.
+/// What a field must be.
 #[derive(Clone, Debug, PartialEq)]
 enum Expected {
-    /// An object as this.
+    /// An object that satisfies these conditions.
     Object(Vec<Clause>),
-    /// A leaf that passes one of these.
+    /// A leaf that passes one of these tests.
     Leaf(Vec<Test>),
 }
 
-/// What a leaf can be asked.
+/// A test of a leaf.
 #[derive(Clone, Debug, PartialEq)]
 enum Test {
-    /// Whether there is a leaf. An object is none, and neither is an empty array.
-    Exists(bool),
+    /// Whether there is a leaf. An object is not one, and neither is an empty array.
+    Exists(Presence),
     /// Whether it matches.
     Is(Match),
-    /// Whether there is one that matches none of these.
+    /// Whether there is a leaf that matches none of these.
     AnythingBut(Vec<Match>),
 }
 
@@ -100,14 +100,21 @@ enum Test {
 enum Match {
     /// This scalar. Numbers are compared by value.
     Equals(Value),
-    /// This string in whatever case.
+    /// This string in upper or lower case.
     IgnoringCase(String),
-    /// Strings that start so.
+    /// Strings that start like this.
     Prefix(String),
-    /// Strings that end so.
+    /// Strings that end like this.
     Suffix(String),
     /// Numbers for which all of these hold. DynamoDB's own numbers are strings in the record and never match.
     Numeric(Vec<(Comparison, f64)>),
+}
+
+/// Whether a leaf must be there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Presence {
+    Present,
+    Absent,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -127,7 +134,7 @@ impl Filter {
     /// [`FilterError`] names the place that has no meaning.
     pub fn parse(pattern: &str) -> Result<Self, FilterError> {
         let length = pattern.chars().count();
-        if length > MAXIMUM_PATTERN_LENGTH {
+        if length > MAX_PATTERN_CHARS {
             return Err(FilterError::TooLong { length });
         }
         let value = serde_json::from_str(pattern).map_err(|reason| FilterError::NotJson {
@@ -139,7 +146,7 @@ impl Filter {
         })
     }
 
-    /// Whether the record, as it stands in the Lambda event, is to be delivered.
+    /// Whether a record, as it is in the Lambda event, is delivered.
     pub fn matches(&self, record: &Value) -> bool {
         all_hold(&self.clauses, Some(record))
     }
@@ -186,7 +193,8 @@ fn parse_clause(name: &str, expected: &Value, at: &str) -> Result<Clause, Filter
 
 fn parse_test(test: &Value, at: &str) -> Result<Test, FilterError> {
     match operator(test) {
-        Some(("exists", Value::Bool(wanted))) => Ok(Test::Exists(*wanted)),
+        Some(("exists", Value::Bool(true))) => Ok(Test::Exists(Presence::Present)),
+        Some(("exists", Value::Bool(false))) => Ok(Test::Exists(Presence::Absent)),
         Some(("exists", other)) => Err(misfit(at, "true or false for `exists`", other)),
         Some(("anything-but", Value::Array(values))) if !values.is_empty() => {
             Ok(Test::AnythingBut(
@@ -312,7 +320,8 @@ fn leaves(value: Option<&Value>) -> &[Value] {
 impl Test {
     fn passes(&self, leaves: &[Value]) -> bool {
         match self {
-            Self::Exists(wanted) => leaves.is_empty() != *wanted,
+            Self::Exists(Presence::Present) => !leaves.is_empty(),
+            Self::Exists(Presence::Absent) => leaves.is_empty(),
             Self::Is(set) => leaves.iter().any(|leaf| set.contains(leaf)),
             Self::AnythingBut(sets) => leaves
                 .iter()
@@ -451,7 +460,7 @@ mod tests {
             let message = Filter::parse(pattern).unwrap_err().to_string();
             assert!(message.contains(expected), "{pattern}: {message}");
         }
-        let long = format!(r#"{{"a":["{}"]}}"#, "x".repeat(MAXIMUM_PATTERN_LENGTH));
+        let long = format!(r#"{{"a":["{}"]}}"#, "x".repeat(MAX_PATTERN_CHARS));
         assert!(matches!(
             Filter::parse(&long),
             Err(FilterError::TooLong { length: 4106 })

@@ -9,7 +9,7 @@
 //! looked at by rules of their own, for which the [`Context`] has it.
 
 mod extent;
-mod key;
+pub(super) mod key;
 mod log;
 mod number;
 mod object;
@@ -18,13 +18,16 @@ mod shard;
 mod update;
 mod usage;
 
-use crate::contract::{Batch, Operation, Plan, Purpose, Settings, Write};
+use crate::{
+    contract::{Batch, Operation, Plan, Purpose, Settings, Write},
+    settings::Resolved,
+};
 use key::Place;
 use std::{collections::HashSet, fmt};
 
 pub use extent::{MOST_READS, MOST_WRITES};
 pub use log::{LARGEST_LINE, LARGEST_LOG, MOST_FIELDS};
-pub use object::{LARGEST_METADATA, LARGEST_OBJECT, LONGEST_OBJECT_KEY};
+pub use object::{LARGEST_OBJECT, LONGEST_OBJECT_KEY};
 pub use shard::{LARGEST_ITEM, MOST_ATTRIBUTES};
 pub use update::{LARGEST_UPDATE, LONGEST_NAME, LONGEST_TEXT, MOST_CHANGES};
 pub use usage::LONGEST_WATERMARK;
@@ -36,17 +39,20 @@ pub struct Context<'a> {
     pub event: &'a [u8],
     /// The time of processing, in milliseconds since the epoch.
     pub now: u64,
-    /// What the operator decided.
+    /// What the component was told.
     pub settings: &'a Settings,
+    /// The most shards that a bucket may be doubled to, if there is a maximum.
+    pub max_shard_count: Option<u32>,
 }
 
 impl<'a> Context<'a> {
     /// That of a plan for this batch under these settings.
-    pub fn of(batch: &'a Batch, settings: &'a Settings) -> Self {
+    pub fn of(batch: &'a Batch, resolved: &'a Resolved) -> Self {
         Self {
             event: &batch.event,
             now: batch.now,
-            settings,
+            settings: &resolved.settings,
+            max_shard_count: resolved.max_shard_count,
         }
     }
 }

@@ -16,7 +16,7 @@ const EVENT: &str = r##"{"Records":[
 ]}"##;
 
 /// The batch, ten minutes after its records were written.
-pub(crate) fn batch() -> Batch {
+pub fn batch() -> Batch {
     Batch {
         event: EVENT.into(),
         now: 1_704_111_055_000,

@@ -1,11 +1,7 @@
-//! The calls of one batch: until when they may be made, and what becomes of their attempts.
+//! The calls of one batch: their deadline, and what becomes of their attempts.
 
 use super::Failure;
-use crate::{
-    aws::reason,
-    contract::Level,
-    telemetry::{self, Fields, Logger},
-};
+use crate::{aws::reason, notice::Notice};
 use aws_sdk_dynamodb::{
     config::{
         ConfigBag, Intercept, RuntimeComponents,
@@ -25,18 +21,18 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// From this attempt on it is said that there are several.
-const TELLING: u32 = 3;
+/// Retries are logged from this attempt on.
+const LOGGED_ATTEMPT: u32 = 3;
 
-/// The same where an earlier attempt began so long ago.
-const SILENCE: Duration = Duration::from_secs(2);
+/// And from this time on after the first attempt.
+const LOGGED_AFTER: Duration = Duration::from_secs(2);
 
 /// What the calls of one batch share. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Effort {
     deadline: Instant,
-    /// Reasons for trying again that were said.
-    said: Arc<Mutex<BTreeSet<String>>>,
+    /// Reasons for retries that were logged.
+    logged: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Effort {
@@ -44,7 +40,7 @@ impl Effort {
     pub fn until(deadline: Instant) -> Self {
         Self {
             deadline,
-            said: Arc::default(),
+            logged: Arc::default(),
         }
     }
 
@@ -133,25 +129,27 @@ impl Watch {
         self.call.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Another attempt, of so many at the most.
+    /// Another attempt, of at most that many.
     fn attempt(&self, most: u32) {
         let mut call = self.call();
         call.attempts += 1;
         let Some(reason) = &call.reason else { return };
-        if call.attempts < TELLING && call.begun.elapsed() < SILENCE {
+        if call.attempts < LOGGED_ATTEMPT && call.begun.elapsed() < LOGGED_AFTER {
             return;
         }
-        let mut said = self
+        let mut logged = self
             .effort
-            .said
+            .logged
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if said.insert(reason.clone()) {
-            let message = format!(
-                "Retrying {} ({}/{most}): {reason}",
-                self.operation, call.attempts
-            );
-            telemetry::line(Level::Warning, Logger::Handler, &message, &Fields::new());
+        if logged.insert(reason.clone()) {
+            let retried = Notice::CallRetried {
+                operation: self.operation,
+                attempt: call.attempts,
+                most,
+                reason,
+            };
+            retried.emit();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Assignments and conditions → DynamoDB's expressions.
 //!
-//! Every name and every value goes through an alias made of its position, so no attribute or limit name can
-//! break an expression or inject into one.
+//! Every name and every value goes through an alias made of its position, so no attribute name can break an expression
+//! or inject into one.
 
 use super::{Failure, item};
 use crate::contract::{Assignment, AttributeValue, Change, Condition, Test};
@@ -24,16 +24,60 @@ struct Aliases {
 }
 
 impl Aliases {
-    fn name(&mut self, attribute: &str) -> String {
+    fn name(&mut self, attribute: String) -> String {
         let alias = format!("#n{}", self.names.len());
-        self.names.insert(alias.clone(), attribute.into());
+        self.names.insert(alias.clone(), attribute);
         alias
     }
 
-    fn value(&mut self, value: &AttributeValue) -> Result<String, Failure> {
+    fn value(&mut self, value: AttributeValue) -> Result<String, Failure> {
         let alias = format!(":v{}", self.values.len());
         self.values.insert(alias.clone(), item::value(value)?);
         Ok(alias)
+    }
+}
+
+/// The clauses of an update.
+#[derive(Default)]
+struct Clauses {
+    set: Vec<String>,
+    add: Vec<String>,
+    remove: Vec<String>,
+}
+
+impl Clauses {
+    fn push(&mut self, assignment: Assignment, aliases: &mut Aliases) -> Result<(), Failure> {
+        let name = aliases.name(assignment.attribute);
+        match assignment.change {
+            Change::Set(value) => {
+                let value = aliases.value(value)?;
+                self.set.push(format!("{name} = {value}"));
+            }
+            Change::SetIfAbsent(value) => {
+                let value = aliases.value(value)?;
+                self.set
+                    .push(format!("{name} = if_not_exists({name}, {value})"));
+            }
+            Change::Add(number) => {
+                let value = aliases.value(AttributeValue::Number(number))?;
+                self.add.push(format!("{name} {value}"));
+            }
+            Change::Remove => self.remove.push(name),
+        }
+        Ok(())
+    }
+
+    fn text(&self) -> String {
+        let clauses = [
+            ("SET", &self.set),
+            ("ADD", &self.add),
+            ("REMOVE", &self.remove),
+        ];
+        let texts = clauses
+            .into_iter()
+            .filter(|(_, parts)| !parts.is_empty())
+            .map(|(verb, parts)| format!("{verb} {}", parts.join(", ")));
+        texts.collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -43,61 +87,45 @@ impl Expression {
     /// # Errors
     /// A value that is not well-formed.
     pub(super) fn new(
-        assignments: &[Assignment],
-        conditions: &[Condition],
+        assignments: Vec<Assignment>,
+        conditions: Vec<Condition>,
     ) -> Result<Self, Failure> {
-        let mut aliases = Aliases::default();
-        let mut clauses: [(&str, Vec<String>); 3] = [
-            ("SET", Vec::new()),
-            ("ADD", Vec::new()),
-            ("REMOVE", Vec::new()),
-        ];
-        for Assignment { attribute, change } in assignments {
-            let name = aliases.name(attribute);
-            let (clause, text) = match change {
-                Change::Set(value) => (0, format!("{name} = {}", aliases.value(value)?)),
-                Change::SetIfAbsent(value) => (
-                    0,
-                    format!("{name} = if_not_exists({name}, {})", aliases.value(value)?),
-                ),
-                Change::Add(number) => (
-                    1,
-                    format!(
-                        "{name} {}",
-                        aliases.value(&AttributeValue::Number(number.clone()))?
-                    ),
-                ),
-                Change::Remove => (2, name),
-            };
-            clauses[clause].1.push(text);
+        let (mut aliases, mut clauses) = (Aliases::default(), Clauses::default());
+        for assignment in assignments {
+            clauses.push(assignment, &mut aliases)?;
         }
-        let clauses = clauses
-            .iter()
-            .filter(|(_, parts)| !parts.is_empty())
-            .map(|(verb, parts)| format!("{verb} {}", parts.join(", ")));
-        let update = clauses.collect::<Vec<_>>().join(" ");
-        let mut tests = Vec::with_capacity(conditions.len());
-        for Condition { attribute, test } in conditions {
-            let name = aliases.name(attribute);
-            tests.push(match test {
-                Test::Absent => format!("attribute_not_exists({name})"),
-                Test::Present => format!("attribute_exists({name})"),
-                Test::Equals(value) => format!("{name} = {}", aliases.value(value)?),
-                Test::LessThan(value) => format!("{name} < {}", aliases.value(value)?),
-                Test::AtMost(value) => format!("{name} <= {}", aliases.value(value)?),
-                Test::AbsentOrLessThan(value) => format!(
-                    "(attribute_not_exists({name}) OR {name} < {})",
-                    aliases.value(value)?
-                ),
-            });
-        }
+        let tests = conditions
+            .into_iter()
+            .map(|condition| test(condition, &mut aliases))
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            update: Some(update).filter(|text| !text.is_empty()),
+            update: Some(clauses.text()).filter(|text| !text.is_empty()),
             condition: Some(tests.join(" AND ")).filter(|text| !text.is_empty()),
             names: Some(aliases.names).filter(|names| !names.is_empty()),
             values: Some(aliases.values).filter(|values| !values.is_empty()),
         })
     }
+}
+
+fn test(condition: Condition, aliases: &mut Aliases) -> Result<String, Failure> {
+    let name = aliases.name(condition.attribute);
+    let mut value = |value| aliases.value(value);
+    Ok(match condition.test {
+        Test::Absent => format!("attribute_not_exists({name})"),
+        Test::Present => format!("attribute_exists({name})"),
+        Test::Equals(to) => format!("{name} = {}", value(to)?),
+        Test::AtLeast(than) => format!("{name} >= {}", value(than)?),
+        Test::AbsentOrEquals(to) => {
+            format!("(attribute_not_exists({name}) OR {name} = {})", value(to)?)
+        }
+        Test::AtMost(most) => format!("{name} <= {}", value(most)?),
+        Test::AbsentOrLessThan(than) => {
+            format!(
+                "(attribute_not_exists({name}) OR {name} < {})",
+                value(than)?
+            )
+        }
+    })
 }
 
 #[cfg(test)]
@@ -115,13 +143,13 @@ mod tests {
             change,
         };
         let expression = Expression::new(
-            &[
+            vec![
                 assign("a = :x, b", Change::Set(text("1"))),
                 assign("#n0", Change::SetIfAbsent(text("2"))),
-                assign("rate-limit.v2", Change::Add("-3".into())),
+                assign("a-name.with#signs", Change::Add("-3".into())),
                 assign("old", Change::Remove),
             ],
-            &[
+            vec![
                 Condition {
                     attribute: "_applied_0".into(),
                     test: Test::AbsentOrLessThan(text("m")),
@@ -151,16 +179,20 @@ mod tests {
             (Test::Absent, "attribute_not_exists(#n0)"),
             (Test::Present, "attribute_exists(#n0)"),
             (Test::Equals(text("x")), "#n0 = :v0"),
-            (Test::LessThan(text("x")), "#n0 < :v0"),
             (Test::AtMost(text("x")), "#n0 <= :v0"),
+            (Test::AtLeast(text("x")), "#n0 >= :v0"),
+            (
+                Test::AbsentOrEquals(text("x")),
+                "(attribute_not_exists(#n0) OR #n0 = :v0)",
+            ),
             (
                 Test::AbsentOrLessThan(text("x")),
                 "(attribute_not_exists(#n0) OR #n0 < :v0)",
             ),
         ] {
             let expression = Expression::new(
-                &[],
-                &[Condition {
+                vec![],
+                vec![Condition {
                     attribute: "a".into(),
                     test,
                 }],
@@ -175,6 +207,9 @@ mod tests {
 
     #[test]
     fn nothing_to_say_gives_no_expression() {
-        assert_eq!(Expression::new(&[], &[]).unwrap(), Expression::default());
+        assert_eq!(
+            Expression::new(vec![], vec![]).unwrap(),
+            Expression::default()
+        );
     }
 }

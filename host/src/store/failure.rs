@@ -89,7 +89,7 @@ impl Failure {
         Self {
             kind: Kind::Setup(Remedy::NoBucket),
             code: Cow::Borrowed("NoBucket"),
-            ..Self::transient(operation, "there is no bucket: set ARCHIVE_BUCKET_NAME")
+            ..Self::transient(operation, "there is no bucket to store objects in")
         }
     }
 
@@ -128,27 +128,6 @@ impl Failure {
                 operation,
                 format!("an object {key} of other content is there, or comes and goes"),
             )
-        }
-    }
-
-    /// What it is when others keep moving a watermark, or when the service refuses a condition that it says is met.
-    pub(crate) fn contended(is_moving: bool, rounds: u32) -> Self {
-        let (code, message) = if is_moving {
-            (
-                "Contended",
-                format!("the item changed in each of {rounds} rounds"),
-            )
-        } else {
-            (
-                "NoProgress",
-                format!(
-                    "the condition was refused in each of {rounds} rounds, though the item is as the plan was made for it"
-                ),
-            )
-        };
-        Self {
-            code: Cow::Borrowed(code),
-            ..Self::transient("UpdateItem", message)
         }
     }
 

@@ -11,17 +11,17 @@ use std::collections::HashMap;
 pub(super) type Item = HashMap<String, SdkValue>;
 
 /// A primary key's values.
-pub(super) fn key(key: &Key) -> (SdkValue, SdkValue) {
-    (SdkValue::S(key.pk.clone()), SdkValue::S(key.sk.clone()))
+pub(super) fn key(key: Key) -> (SdkValue, SdkValue) {
+    (SdkValue::S(key.pk), SdkValue::S(key.sk))
 }
 
 /// An item to be written.
 ///
 /// # Errors
 /// A value that is not well-formed.
-pub(super) fn attributes(item: &[Attribute]) -> Result<Item, Failure> {
-    item.iter()
-        .map(|attribute| Ok((attribute.name.clone(), value(&attribute.value)?)))
+pub(super) fn attributes(item: Vec<Attribute>) -> Result<Item, Failure> {
+    item.into_iter()
+        .map(|attribute| Ok((attribute.name, value(attribute.value)?)))
         .collect()
 }
 
@@ -29,12 +29,12 @@ pub(super) fn attributes(item: &[Attribute]) -> Result<Item, Failure> {
 ///
 /// # Errors
 /// Wire JSON that is not well-formed.
-pub(super) fn value(value: &AttributeValue) -> Result<SdkValue, Failure> {
+pub(super) fn value(value: AttributeValue) -> Result<SdkValue, Failure> {
     match value {
-        AttributeValue::Text(text) => Ok(SdkValue::S(text.clone())),
-        AttributeValue::Number(number) => Ok(SdkValue::N(number.clone())),
+        AttributeValue::Text(text) => Ok(SdkValue::S(text)),
+        AttributeValue::Number(number) => Ok(SdkValue::N(number)),
         AttributeValue::Wire(json) => {
-            let wire = serde_json::from_str(json)
+            let wire = serde_json::from_str(&json)
                 .map_err(|error| Failure::invalid(format!("a value is not JSON: {error}")))?;
             from_wire(&wire)
                 .ok_or_else(|| Failure::invalid("a value is not in DynamoDB's wire form"))
@@ -44,9 +44,10 @@ pub(super) fn value(value: &AttributeValue) -> Result<SdkValue, Failure> {
 
 /// Whether conditions hold of an item that is not there.
 pub(super) fn holds_of_nothing(conditions: &[Condition]) -> bool {
-    conditions
-        .iter()
-        .all(|condition| matches!(condition.test, Test::Absent | Test::AbsentOrLessThan(_)))
+    conditions.iter().all(|condition| match condition.test {
+        Test::Absent | Test::AbsentOrLessThan(_) | Test::AbsentOrEquals(_) => true,
+        Test::Present | Test::Equals(_) | Test::AtMost(_) | Test::AtLeast(_) => false,
+    })
 }
 
 /// A stored item.
@@ -153,7 +154,7 @@ mod tests {
             json!({"BS":["AQI=","Aw=="]}),
             json!({"L":[{"S":"x"},{"M":{"a":{"B":"AQI="}}}]}),
         ] {
-            let value = value(&AttributeValue::Wire(wire.to_string())).unwrap();
+            let value = value(AttributeValue::Wire(wire.to_string())).unwrap();
             assert_eq!(to_wire(&value), wire);
         }
     }
@@ -170,7 +171,7 @@ mod tests {
             r#"{"B":"%"}"#,
             r#"{"L":["a"]}"#,
         ] {
-            assert!(value(&AttributeValue::Wire(wire.into())).is_err(), "{wire}");
+            assert!(value(AttributeValue::Wire(wire.into())).is_err(), "{wire}");
         }
     }
 }

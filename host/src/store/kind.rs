@@ -1,23 +1,22 @@
 //! What follows from a failure: the table of docs/rules.md, "Kinds of failure".
 //!
-//! Only what a service says in so many words of an item or a value is permanent: what is given up wrongly is lost, what
-//! is delivered again wrongly is only late.
+//! A failure is permanent only if the service says explicitly that the item or the value is at fault. Giving up wrongly
+//! loses data; trying again wrongly only delays it.
 
 use Kind::{Permanent, Setup, Transient, Undecided};
 use Remedy::{Bucket, Clock, Credentials, Encryption, Keys, Quota, Request, Rights, Table};
-use std::fmt;
 
 /// What follows from a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It passes by itself: the records are delivered again.
+    /// It is transient: trying again helps.
     Transient,
-    /// Somebody has to put something right, and then it passes: the records are delivered again until then.
+    /// The set-up is wrong: trying again helps once somebody has put this right.
     Setup(Remedy),
     /// The item or the value itself is at fault: the service will never take this write.
     Permanent,
-    /// The service calls the request invalid, and not why. It is the item's fault where the service takes writes of the
-    /// same purpose to other items, else the set-up's.
+    /// The service calls the request invalid without saying why. What it says to other writes of the same kind tells the
+    /// item's fault from the set-up's.
     Undecided,
 }
 
@@ -40,37 +39,10 @@ pub enum Remedy {
     Bucket,
     /// There is no bucket.
     NoBucket,
-    /// A bound of the account or of the bucket.
+    /// A quota of the account or of the bucket.
     Quota,
-    /// Whatever makes the service refuse requests of this kind.
+    /// Something that makes the service refuse requests of this kind.
     Request,
-}
-
-impl fmt::Display for Remedy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Table => {
-                "check TABLE_NAME, the region and the endpoint; the table must be there and active"
-            }
-            Self::Keys => {
-                "check TABLE_NAME: the table of a limiter has the primary key PK and SK, both of type S"
-            }
-            Self::Rights => "allow the caller what the message says; deploy/template.yaml has all that is needed",
-            Self::Credentials => {
-                "check where the credentials come from: the environment, or the profile that AWS_PROFILE names"
-            }
-            Self::Clock => "set this machine's clock",
-            Self::Encryption => {
-                "check the encryption key: that it is enabled, and that the caller may use it (kms:GenerateDataKey, kms:Decrypt)"
-            }
-            Self::Bucket => "check ARCHIVE_BUCKET_NAME, the region and the endpoint",
-            Self::NoBucket => "set ARCHIVE_BUCKET_NAME, or switch the archive off (ENABLE_ARCHIVAL)",
-            Self::Quota => "make room, or have the quota raised",
-            Self::Request => {
-                "check that TABLE_NAME, ARCHIVE_BUCKET_NAME and the endpoints are those of the limiter, and what the message says"
-            }
-        })
-    }
 }
 
 /// Kinds by the error's code, without `Exception` or `Error` at its end, in small letters.
@@ -123,7 +95,7 @@ const CODES: [(&str, Kind); 45] = [
 ];
 
 /// Kinds of what DynamoDB calls invalid, by fragments of the message in small letters; the first that is found counts.
-/// The wording is that of DynamoDB, and of servers that play it where they word it otherwise.
+/// The wording is that of DynamoDB, and of compatible servers where theirs differs.
 const INVALID: [(&str, Kind); 25] = [
     // Before the key of the table, which is worded alike.
     ("type mismatch for index key", Permanent),
@@ -259,7 +231,7 @@ mod tests {
         assert_eq!(Kind::of("AccessDenied", message, 403), Setup(Encryption));
     }
 
-    /// What DynamoDB and servers that play it say, and what follows.
+    /// What DynamoDB and compatible servers say, and what follows.
     const MESSAGES: [(&str, Kind); 19] = [
         (
             "The provided key element does not match the schema",

@@ -1,20 +1,17 @@
-//! Objects of the archive bucket. None is ever overwritten: each is stored on the condition that there is none of its
-//! name yet. Where there is one, equal content counts as stored; other content stays, and the new one's name gets a digest
-//! of its own content.
+//! Objects. None is ever overwritten: each is stored on the condition that no object has its name yet. Where one has,
+//! equal content counts as stored; other content stays, and the new object's name gets a digest of its own content.
 
-use super::{Failure, Outcome, effort::Watch};
-use crate::{
-    component::hex,
-    contract::{Compression, PutObject},
-};
+use super::{Failure, Written, effort::Watch};
+use crate::{contract::PutObject, digest::hex};
 use aws_sdk_s3::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
     operation::{get_object::GetObjectError, put_object::PutObjectError},
 };
-use flate2::{Compression as Effort, write::GzEncoder};
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
-use std::{collections::HashMap, io::Write};
+use std::io::Write;
 
 /// The call, by its name in the service's API.
 const PUT: &str = "PutObject";
@@ -28,7 +25,7 @@ pub struct StoredObject {
     pub size: usize,
 }
 
-/// Stores an object, packed as asked.
+/// Stores an object, packed with gzip.
 ///
 /// # Errors
 /// [`Failure`].
@@ -37,60 +34,51 @@ pub(super) async fn put(
     bucket: Option<&str>,
     object: PutObject,
     watch: &Watch,
-) -> Result<Outcome, Failure> {
+) -> Result<Written, Failure> {
     let bucket = bucket.ok_or_else(|| Failure::no_bucket(PUT))?;
     let store = Store {
         s3,
         bucket,
         watch,
-        packed: Packed::new(object.compression, object.body)?,
+        packed: pack(&object.body)?,
         content_type: object.content_type,
-        metadata: object.metadata.into_iter().collect(),
     };
     let first = object.key;
     let key = match store.put_if_free(&first).await? {
         Place::Stored => first,
         Place::Taken => match store.content(&first).await? {
             Content::Same => first,
-            // Other content; or nobody may look at it, and then it is as good as other.
+            // Content that may not be read counts as other content.
             Content::Other | Content::Hidden | Content::None => {
                 store.put_by_content(&first).await?
             }
         },
     };
-    Ok(Outcome::Applied {
+    Ok(Written::Applied {
         object: Some(StoredObject {
             key,
-            size: store.packed.bytes.len(),
+            size: store.packed.len(),
         }),
     })
 }
 
-/// What is stored.
-struct Packed {
-    bytes: Vec<u8>,
-    encoding: Option<&'static str>,
-}
-
-impl Packed {
-    fn new(compression: Compression, body: Vec<u8>) -> Result<Self, Failure> {
-        Ok(match compression {
-            Compression::None => Self {
-                bytes: body,
-                encoding: None,
-            },
-            Compression::Gzip => Self {
-                bytes: gzip(&body).map_err(|error| Failure::invalid(error.to_string()))?,
-                encoding: Some("gzip"),
-            },
-        })
-    }
+/// The bytes that are stored, shared by all attempts to store them.
+fn pack(body: &[u8]) -> Result<Bytes, Failure> {
+    let packed = gzip(body).map_err(|error| Failure::invalid(error.to_string()))?;
+    Ok(packed.into())
 }
 
 /// Whether an object was put under a name.
 enum Place {
     Stored,
     Taken,
+}
+
+/// Whether an object may take the place of another one.
+enum Overwrite {
+    Never,
+    /// The server cannot be told not to.
+    Allowed,
 }
 
 /// What is stored under a name already.
@@ -107,22 +95,21 @@ struct Store<'a> {
     s3: &'a Client,
     bucket: &'a str,
     watch: &'a Watch,
-    packed: Packed,
+    packed: Bytes,
     content_type: String,
-    metadata: HashMap<String, String>,
 }
 
 impl Store<'_> {
     /// Puts the object, unless there is one of this name.
     async fn put_if_free(&self, key: &str) -> Result<Place, Failure> {
-        let Err(error) = self.send(key, Some("*")).await else {
+        let Err(error) = self.send(key, Overwrite::Never).await else {
             return Ok(Place::Stored);
         };
         match error.code() {
             Some("PreconditionFailed") => Ok(Place::Taken),
-            // The server knows no such condition: what it has is looked at before. Two at once are not told apart.
+            // The server knows no such condition: it is asked for the object first. Two writers at once are not told apart.
             Some("NotImplemented") => match self.content(key).await? {
-                Content::None => match self.send(key, None).await {
+                Content::None => match self.send(key, Overwrite::Allowed).await {
                     Ok(()) => Ok(Place::Stored),
                     Err(error) => Err(Failure::of(PUT, &error)),
                 },
@@ -134,7 +121,7 @@ impl Store<'_> {
 
     /// Puts the object under a name with its content's digest: what is there already is the same.
     async fn put_by_content(&self, key: &str) -> Result<String, Failure> {
-        let digest = Sha256::digest(&self.packed.bytes);
+        let digest = Sha256::digest(&self.packed);
         let key = with_digest(key, &hex(digest.get(..16).unwrap_or_default()));
         match self.put_if_free(&key).await? {
             Place::Stored => Ok(key),
@@ -145,7 +132,11 @@ impl Store<'_> {
         }
     }
 
-    async fn send(&self, key: &str, unless: Option<&str>) -> Result<(), SdkError<PutObjectError>> {
+    async fn send(&self, key: &str, overwrite: Overwrite) -> Result<(), SdkError<PutObjectError>> {
+        let unless = match overwrite {
+            Overwrite::Never => Some("*"),
+            Overwrite::Allowed => None,
+        };
         let request = self
             .s3
             .put_object()
@@ -153,9 +144,8 @@ impl Store<'_> {
             .key(key)
             .set_if_none_match(unless.map(Into::into))
             .content_type(&self.content_type)
-            .set_content_encoding(self.packed.encoding.map(Into::into))
-            .set_metadata(Some(self.metadata.clone()).filter(|pairs| !pairs.is_empty()))
-            .body(self.packed.bytes.clone().into());
+            .content_encoding("gzip")
+            .body(self.packed.clone().into());
         request
             .customize()
             .interceptor(self.watch.attempts::<PutObjectError>())
@@ -185,13 +175,13 @@ impl Store<'_> {
         let size = object
             .content_length
             .and_then(|size| usize::try_from(size).ok());
-        if size != Some(self.packed.bytes.len()) {
+        if size != Some(self.packed.len()) {
             return Ok(Content::Other);
         }
         let body = object.body.collect().await.map_err(|error| {
             Failure::broken_off("GetObject", format!("the object {key} broke off: {error}"))
         })?;
-        Ok(if body.into_bytes() == self.packed.bytes {
+        Ok(if body.into_bytes() == self.packed {
             Content::Same
         } else {
             Content::Other
@@ -216,7 +206,7 @@ fn with_digest(key: &str, digest: &str) -> String {
 
 /// Packs bytes. The header carries no time, so equal bytes stay equal.
 fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Effort::best());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes)?;
     encoder.finish()
 }

@@ -1,12 +1,14 @@
 //! Writes that are made together or not at all.
 
-use super::{Failure, Kind, Outcome, Target, effort::Watch, expression::Expression, item};
-use crate::contract::{Action, Condition, Key};
+use super::{
+    Failure, Kind, Target, Written, dynamodb::Tested, effort::Watch, expression::Expression, item,
+};
+use crate::contract::{Action, Check, PutItem, UpdateItem};
 use aws_sdk_dynamodb::{
     error::BuildError,
     operation::transact_write_items::TransactWriteItemsError,
     types::{
-        CancellationReason, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure,
+        CancellationReason, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure::AllOld,
         TransactWriteItem, Update,
     },
 };
@@ -19,7 +21,7 @@ impl Target {
         &self,
         actions: Vec<Action>,
         watch: &Watch,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<Written, Failure> {
         let tested: Vec<_> = actions.iter().map(tested).collect();
         let parts = actions
             .into_iter()
@@ -34,7 +36,7 @@ impl Target {
             .send()
             .await;
         let Err(error) = sent else {
-            return Ok(Outcome::Applied { object: None });
+            return Ok(Written::Applied { object: None });
         };
         let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) =
             error.as_service_error()
@@ -46,66 +48,68 @@ impl Target {
             return Err(Failure::of(OPERATION, &error).with_kind(kind));
         }
         let mut stored = Vec::new();
-        for ((key, conditions), reason) in tested.into_iter().zip(reasons) {
-            if let (Some(key), true) = (key, is_conflict(reason)) {
-                let item = reason.item();
-                stored.push(self.shown_or_read(key, &conditions, item, watch).await?);
+        for (tested, reason) in tested.into_iter().zip(reasons) {
+            if let (Some(tested), true) = (tested, is_conflict(reason)) {
+                stored.push(self.shown_or_read(tested, reason.item(), watch).await?);
             }
         }
-        Ok(Outcome::Conflicted { stored })
+        Ok(Written::Conflicted { stored })
     }
 
     fn part(&self, action: Action) -> Result<TransactWriteItem, Failure> {
-        let item = TransactWriteItem::builder();
-        let invalid = |error: BuildError| Failure::invalid(error.to_string());
+        let part = TransactWriteItem::builder();
         Ok(match action {
-            Action::UpdateItem(update) => {
-                let expression = Expression::new(&update.assignments, &update.conditions)?;
-                let (pk, sk) = item::key(&update.key);
-                let update = Update::builder()
-                    .table_name(&self.table)
-                    .key("PK", pk)
-                    .key("SK", sk)
-                    .set_update_expression(expression.update)
-                    .set_condition_expression(expression.condition)
-                    .set_expression_attribute_names(expression.names)
-                    .set_expression_attribute_values(expression.values)
-                    .return_values_on_condition_check_failure(
-                        ReturnValuesOnConditionCheckFailure::AllOld,
-                    );
-                item.update(update.build().map_err(invalid)?).build()
-            }
-            Action::PutItem(put) => {
-                let expression = Expression::new(&[], &put.conditions)?;
-                let put = Put::builder()
-                    .table_name(&self.table)
-                    .set_item(Some(item::attributes(&put.item)?))
-                    .set_condition_expression(expression.condition)
-                    .set_expression_attribute_names(expression.names)
-                    .set_expression_attribute_values(expression.values)
-                    .return_values_on_condition_check_failure(
-                        ReturnValuesOnConditionCheckFailure::AllOld,
-                    );
-                item.put(put.build().map_err(invalid)?).build()
-            }
-            Action::Check(check) => {
-                let expression = Expression::new(&[], &check.conditions)?;
-                let (pk, sk) = item::key(&check.key);
-                let check = ConditionCheck::builder()
-                    .table_name(&self.table)
-                    .key("PK", pk)
-                    .key("SK", sk)
-                    .set_condition_expression(expression.condition)
-                    .set_expression_attribute_names(expression.names)
-                    .set_expression_attribute_values(expression.values)
-                    .return_values_on_condition_check_failure(
-                        ReturnValuesOnConditionCheckFailure::AllOld,
-                    );
-                item.condition_check(check.build().map_err(invalid)?)
-                    .build()
-            }
-        })
+            Action::UpdateItem(update) => part.update(self.update_of(update)?),
+            Action::PutItem(put) => part.put(self.put_of(put)?),
+            Action::Check(check) => part.condition_check(self.check_of(check)?),
+        }
+        .build())
     }
+
+    fn update_of(&self, update: UpdateItem) -> Result<Update, Failure> {
+        let expression = Expression::new(update.assignments, update.conditions)?;
+        let (pk, sk) = item::key(update.key);
+        let update = Update::builder()
+            .table_name(&self.table)
+            .key("PK", pk)
+            .key("SK", sk)
+            .set_update_expression(expression.update)
+            .set_condition_expression(expression.condition)
+            .set_expression_attribute_names(expression.names)
+            .set_expression_attribute_values(expression.values)
+            .return_values_on_condition_check_failure(AllOld);
+        update.build().map_err(invalid)
+    }
+
+    fn put_of(&self, put: PutItem) -> Result<Put, Failure> {
+        let expression = Expression::new(Vec::new(), put.conditions)?;
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item::attributes(put.item)?))
+            .set_condition_expression(expression.condition)
+            .set_expression_attribute_names(expression.names)
+            .set_expression_attribute_values(expression.values)
+            .return_values_on_condition_check_failure(AllOld);
+        put.build().map_err(invalid)
+    }
+
+    fn check_of(&self, check: Check) -> Result<ConditionCheck, Failure> {
+        let expression = Expression::new(Vec::new(), check.conditions)?;
+        let (pk, sk) = item::key(check.key);
+        let check = ConditionCheck::builder()
+            .table_name(&self.table)
+            .key("PK", pk)
+            .key("SK", sk)
+            .set_condition_expression(expression.condition)
+            .set_expression_attribute_names(expression.names)
+            .set_expression_attribute_values(expression.values)
+            .return_values_on_condition_check_failure(AllOld);
+        check.build().map_err(invalid)
+    }
+}
+
+fn invalid(error: BuildError) -> Failure {
+    Failure::invalid(error.to_string())
 }
 
 fn is_conflict(reason: &CancellationReason) -> bool {
@@ -125,11 +129,11 @@ fn kind(reasons: &[CancellationReason]) -> Option<Kind> {
     (!kinds.is_empty() || !is_conflicted).then(|| Kind::first(kinds.into_iter()))
 }
 
-/// The item that a part is about, and what it tests.
-fn tested(action: &Action) -> (Option<Key>, Vec<Condition>) {
+/// What a part tests.
+fn tested(action: &Action) -> Option<Tested> {
     match action {
-        Action::UpdateItem(update) => (Some(update.key.clone()), update.conditions.clone()),
-        Action::PutItem(put) => (put.key(), put.conditions.clone()),
-        Action::Check(check) => (Some(check.key.clone()), check.conditions.clone()),
+        Action::UpdateItem(update) => Some(Tested::new(&update.key, &update.conditions)),
+        Action::PutItem(put) => put.key().map(|key| Tested::new(&key, &put.conditions)),
+        Action::Check(check) => Some(Tested::new(&check.key, &check.conditions)),
     }
 }

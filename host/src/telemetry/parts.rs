@@ -4,7 +4,7 @@
 //! copy of a record, so a long one is written as numbered parts, each a line of its own. Their pieces, one behind the
 //! other by number, are the line.
 
-use crate::component::hex;
+use crate::digest::hex;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 

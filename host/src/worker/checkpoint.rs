@@ -1,4 +1,4 @@
-//! The checkpoint file: what it says, who may write it, and how.
+//! The checkpoint file: how far each shard is done.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::WorkerError;
+use super::error::WorkerError;
 use crate::event_source::EpochMillis;
 
 /// How far a shard is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Progress {
+pub(super) enum Checkpoint {
     /// Up to and including this sequence number.
     After(String),
-    /// Not at all; records created before this time are not to be delivered.
+    /// Not at all; records created before this time are not delivered.
     Since(EpochMillis),
     /// To its end.
     Ended {
@@ -27,13 +27,13 @@ pub(super) enum Progress {
         /// When that was noted.
         at: EpochMillis,
     },
-    /// To its end, as earlier versions noted it, which took one answer of the stream for the end: it is read again.
+    /// To its end, as earlier versions noted it. They took a single answer for the end, so the shard is read again.
     Finished,
-    /// The same, and read again up to and including this sequence number.
+    /// The same, and read a second time up to and including this sequence number.
     Again(String),
 }
 
-impl Progress {
+impl Checkpoint {
     /// The last sequence number that is done.
     pub(super) fn position(&self) -> Option<&str> {
         match self {
@@ -45,20 +45,20 @@ impl Progress {
 }
 
 /// The content of the file: by stream ARN and shard id.
-pub(super) type Checkpoints = BTreeMap<String, BTreeMap<String, Progress>>;
+pub(super) type Checkpoints = BTreeMap<String, BTreeMap<String, Checkpoint>>;
 
-/// A checkpoint file that is this worker's alone.
+/// A checkpoint file that only this worker uses.
 pub(super) struct CheckpointFile {
     path: PathBuf,
-    /// Of a file beside it, for the file itself is replaced with each write. The system ends the lock with the
-    /// process, however that ends.
+    /// The lock on a file beside it, since the file itself is replaced with each write. The system releases the lock
+    /// when the process ends, whatever the reason.
     _lock: File,
 }
 
 impl CheckpointFile {
     /// Locks the file, reads it, and makes sure that it can be written.
     pub(super) fn open(path: &Path) -> Result<(Self, Checkpoints), WorkerError> {
-        // What a link points at is replaced, and locked, not the link.
+        // The target of a symbolic link is replaced and locked, not the link.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let file = Self {
             _lock: lock(&path)?,
@@ -86,7 +86,7 @@ impl CheckpointFile {
         }
     }
 
-    /// Replaces the file in one step: whoever reads it sees the old content or the new.
+    /// Replaces the file in one step: a reader sees either the old content or the new.
     pub(super) fn write(&self, checkpoints: &Checkpoints) -> Result<(), WorkerError> {
         let write = || {
             let mut new = new_file().tempfile_in(folder(&self.path))?;
@@ -113,7 +113,7 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-/// Whoever could read the checkpoint file when it was written in place can still.
+/// A new file that others can read, as they could when the file was written in place.
 fn new_file() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".weir-").suffix(".new");
@@ -140,7 +140,7 @@ fn lock(path: &Path) -> Result<File, WorkerError> {
         Err(TryLockError::WouldBlock) => Err(WorkerError::CheckpointInUse {
             path: path.to_owned(),
         }),
-        // Some file systems of networks have no locks.
+        // Some network file systems have no locks.
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
             warn!(lock = %lock.display(), reason = %error, "Checkpoint file cannot be locked: no other worker may use it");
             Ok(file)
@@ -158,9 +158,9 @@ mod tests {
         let text = r#"{"arn": {"a": "finished", "b": {"after": "7"}, "c": {"since": 5}}}"#;
         let read: Checkpoints = serde_json::from_str(text).unwrap();
         let expected = [
-            ("a", Progress::Finished),
-            ("b", Progress::After("7".to_owned())),
-            ("c", Progress::Since(5)),
+            ("a", Checkpoint::Finished),
+            ("b", Checkpoint::After("7".to_owned())),
+            ("c", Checkpoint::Since(5)),
         ]
         .map(|(shard, progress)| (shard.to_owned(), progress));
         assert_eq!(read["arn"], BTreeMap::from(expected));

@@ -1,4 +1,4 @@
-//! Records as the streams API gives them, turned into records of a Lambda event.
+//! Converts records of the streams API into records of a Lambda event.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::event_source::{RecordError, StreamRecord};
 
-/// Why a record of a stream has no form as a record of a Lambda event.
+/// Why a record of a stream cannot be written as a record of a Lambda event.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
     /// An attribute has a type that did not exist when this program was built.
@@ -22,7 +22,7 @@ pub enum WireError {
         /// The attribute of the item.
         attribute: String,
     },
-    /// It lacks what every record has.
+    /// It lacks a part that every record has.
     #[error(transparent)]
     Record(#[from] RecordError),
     /// It could not be written as JSON.
@@ -30,11 +30,11 @@ pub enum WireError {
     Json(serde_json::Error),
 }
 
-/// The record as Lambda delivers it. `stream_arn` becomes its eventSourceARN, `region` its awsRegion where the
-/// stream does not name one. Equal records give equal text.
+/// The record as Lambda delivers it. `stream_arn` becomes its eventSourceARN, and `region` its awsRegion if the stream
+/// does not name one. Equal records give equal text.
 ///
 /// # Errors
-/// [`WireError`] where the record has no SequenceNumber, or an attribute of an unknown type.
+/// [`WireError`] if the record has no SequenceNumber, or an attribute of an unknown type.
 pub fn stream_record(
     record: &Record,
     stream_arn: &str,
@@ -48,7 +48,7 @@ pub fn stream_record(
         record.event_name().map(|name| name.as_str()),
     );
     put_text(&mut fields, "eventVersion", record.event_version());
-    // Some servers name none, or themselves.
+    // Some servers name no source, or themselves.
     put_text(&mut fields, "eventSource", Some("aws:dynamodb"));
     put_text(
         &mut fields,
@@ -70,7 +70,7 @@ pub fn stream_record(
     Ok(StreamRecord::from_json(json)?)
 }
 
-/// Some servers give an identity without content to records that have none.
+/// The identity, unless it is empty: some servers give an empty one to records that have none.
 fn identity(identity: &Identity) -> Option<Value> {
     let mut fields = Map::new();
     put_text(
@@ -118,7 +118,7 @@ fn change(change: &Change) -> Result<Value, WireError> {
     Ok(Value::Object(fields))
 }
 
-/// Epoch seconds, with a fraction where there are milliseconds.
+/// Epoch seconds, with a fraction if there are milliseconds.
 fn seconds(time: &DateTime) -> Value {
     match time.subsec_nanos() / 1_000_000 {
         0 => Value::from(time.secs()),

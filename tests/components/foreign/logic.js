@@ -6,29 +6,26 @@
 
 import { changeOf, Unusable } from "./change.js";
 import { look } from "./surroundings.js";
-import { Snapshots } from "./usage.js";
+import { Snapshots, WINDOWS } from "./usage.js";
 
 // Without these it would have to sum by other rules, which it does not know.
-const NEEDED = { windowSuffix: "window-suffix", eventTime: "event-time", firstConsumption: "first-consumption" };
+const NEEDED = {
+    "window-suffix": "Windows never share an item.",
+    "event-time": "Usage is booked when it was consumed.",
+    "first-consumption": "The consumption inside an INSERT counts.",
+};
 
 function plan(batch, settings) {
-    const missing = Object.keys(NEEDED).filter((name) => !settings.corrections[name]);
+    const missing = Object.keys(NEEDED).filter((name) => !settings.corrections.includes(name));
     if (missing.length > 0) {
-        throw { tag: "bad-settings", val: `this component needs ${missing.map((name) => NEEDED[name]).join(", ")}` };
+        throw { tag: "bad-settings", val: `this component needs ${missing.join(", ")}` };
     }
     const records = recordsOf(batch.event);
     const snapshots = new Snapshots(batch, settings);
     const rejects = [];
     let events = 0;
     records.forEach((record, index) => {
-        const reject = (reason) => {
-            const sequenceNumber = record?.dynamodb?.SequenceNumber;
-            rejects.push({
-                record: index,
-                sequenceNumber: typeof sequenceNumber === "string" ? sequenceNumber : null,
-                reason,
-            });
-        };
+        const reject = (reason) => rejects.push({ record: index, reason });
         try {
             const change = changeOf(record, index);
             if (change === "audit event") {
@@ -52,7 +49,7 @@ function plan(batch, settings) {
         rejects,
         log: settings.level === "debug" ? [look(snapshots.nextPosition())] : [],
         groupLog: [],
-        tally: { records: records.length, deltas: snapshots.deltas, duplicates: snapshots.duplicates, events },
+        tally: { records: records.length, deltas: snapshots.deltas, duplicates: snapshots.duplicates, events, degraded: 0 },
     };
 }
 
@@ -80,8 +77,19 @@ function textOf(bytes) {
     return /[\x80-\xff]/.test(text) ? decodeURIComponent(escape(text)) : text;
 }
 
+function terms(named) {
+    return Object.entries(named).map(([name, description]) => ({ name, description }));
+}
+
 function describe() {
-    return { name: "weir-foreign", version: "0.1.0", generations: ["C"] };
+    return {
+        name: "weir-foreign",
+        version: "0.1.0",
+        generations: ["C"],
+        windows: terms(Object.fromEntries(Object.entries(WINDOWS).map(([name, { says }]) => [name, says]))),
+        corrections: terms(NEEDED),
+        options: [],
+    };
 }
 
 export const logic = { plan, describe };

@@ -1,9 +1,9 @@
 // Changes → merged snapshot writes: one for each bucket shard and snapshot item, with one condition.
 
-const WINDOWS = {
-    hourly: { start: (time) => `${time.slice(0, 13)}:00:00Z`, suffix: "" },
-    daily: { start: (time) => `${time.slice(0, 10)}T00:00:00Z`, suffix: "#daily" },
-    monthly: { start: (time) => `${time.slice(0, 7)}-01T00:00:00Z`, suffix: "#monthly" },
+export const WINDOWS = {
+    hourly: { says: "An hour.", start: (time) => `${time.slice(0, 13)}:00:00Z`, suffix: "" },
+    daily: { says: "A day.", start: (time) => `${time.slice(0, 10)}T00:00:00Z`, suffix: "#daily" },
+    monthly: { says: "A month.", start: (time) => `${time.slice(0, 7)}-01T00:00:00Z`, suffix: "#monthly" },
 };
 
 // Attributes of a snapshot, and keys of the table's indexes: no counter can have such a name.
@@ -63,7 +63,6 @@ export class Snapshots {
         if (!this.#list.has(id)) {
             const stored = this.#known.get(`${pk} ${sk}`)?.find(({ name }) => name === watermark)?.value;
             this.#list.set(id, {
-                id,
                 key: { pk, sk },
                 of: { namespace, entity, resource, window, start, watermark },
                 stored: stored?.tag === "text" ? stored.val : "",
@@ -89,7 +88,7 @@ export class Snapshots {
         return [...this.#list.values()].filter(({ updates }) => updates > 0).map((snapshot) => this.#write(snapshot));
     }
 
-    #write({ id, key, of, marks, counters, records, updates }) {
+    #write({ key, of, marks, counters, records, updates }) {
         const { namespace, entity, resource, window, start, watermark } = of;
         const ttl = Math.floor(this.#now / 1000) + this.#settings.snapshotTtlDays * DAY;
         marks.sort();
@@ -97,7 +96,6 @@ export class Snapshots {
         const assign = (attribute, tag, val) => ({ attribute, change: { tag, val } });
         const limits = [...counters.keys()];
         return {
-            id,
             purpose: "usage",
             operation: {
                 tag: "update-item",
@@ -124,24 +122,11 @@ export class Snapshots {
             },
             records: [...records],
             updates,
+            windows: [this.#settings.windows.indexOf(window)],
+            position: this.nextPosition(),
             onConflict: "re-plan",
             whenApplied: [],
             whenConflicted: [],
-            whenFailed: [
-                {
-                    position: this.nextPosition(),
-                    level: "warning",
-                    scope: "processor",
-                    message: "Error updating snapshot",
-                    fields: [
-                        { name: "entity_id", value: text(entity) },
-                        { name: "resource", value: text(resource) },
-                        { name: "limit_name", value: text(limits.join(",")) },
-                        { name: "window", value: text(window) },
-                    ],
-                    isError: true,
-                },
-            ],
         };
     }
 }

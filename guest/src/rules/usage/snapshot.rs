@@ -4,7 +4,7 @@ use super::standing::{Problem, Standing, Stored};
 use crate::{
     bucket::change::{BucketChange, LimitChange},
     contract::{Assignment, Entry, Key, Level, OnConflict, Purpose, Scope, Test, Write},
-    draft::{Draft, Line},
+    draft::{Draft, Line, count},
     input::Input,
     known::Known,
     schema::{key::BucketKey, snapshot, watermark::Watermark},
@@ -95,11 +95,7 @@ impl<'a> Snapshots<'a> {
         start: NaiveDateTime,
         draft: &mut Draft,
     ) {
-        let suffix = if self.is_suffixed {
-            window.suffix()
-        } else {
-            ""
-        };
+        let suffix = if self.is_suffixed { window.suffix } else { "" };
         let watermark = change.watermark.as_ref();
         let identity = Identity {
             bucket: change.key,
@@ -186,8 +182,8 @@ impl<'a> Snapshot<'a> {
             let (first, last) = self.span.unwrap_or((watermark, watermark));
             self.span = Some((first.min(watermark), last.max(watermark)));
         }
-        if !self.windows.contains(&window.name()) {
-            self.windows.push(window.name());
+        if !self.windows.contains(&window.name) {
+            self.windows.push(window.name);
         }
         if self.records.last() != Some(&change.record) {
             self.records.push(change.record);
@@ -195,7 +191,7 @@ impl<'a> Snapshot<'a> {
         self.updates = self.updates.saturating_add(1);
         let line = draft
             .line(Level::Debug, Scope::Processor, "Snapshot updated")
-            .place(&self.bucket, delta.name, window.name())
+            .place(&self.bucket, delta.name, window.name)
             .text("window_key", &self.start)
             .number("tokens_delta", tokens);
         self.when_applied.extend(line.entries());
@@ -221,7 +217,7 @@ impl<'a> Snapshot<'a> {
             problem
                 .line(&reason, draft)
                 .bucket(&self.bucket)
-                .text("window", window.name())
+                .text("window", window.name)
                 .text("window_key", &self.start)
                 .text("attribute", &self.attribute)
                 .log();
@@ -233,28 +229,22 @@ impl<'a> Snapshot<'a> {
     /// The write: one item, one condition, all of its counters.
     fn write(self, input: &Input<'_>, draft: &mut Draft) -> Write {
         let assignments = self.assignments(input.now, &input.settings);
-        let (conditions, part) = match self.span {
-            Some((first, _)) => {
-                let is_before = Test::AbsentOrLessThan(write::text(first.as_str()));
-                let condition = write::when(self.attribute.as_str(), is_before);
-                ([condition].into(), self.attribute.as_str())
-            }
-            None => (Vec::new(), "unprotected"),
-        };
-        let limits: Vec<_> = self.counters.iter().map(|(limit, _)| *limit).collect();
+        let conditions = self.span.map(|(first, _)| {
+            let is_before = Test::AbsentOrLessThan(write::text(first.as_str()));
+            write::when(self.attribute.as_str(), is_before)
+        });
+        let configured = &input.settings.windows;
+        let place = |name: &&str| configured.iter().position(|window| window.name == *name);
         Write {
-            id: write::id(Purpose::Usage, &self.key, part),
             purpose: Purpose::Usage,
-            operation: write::update(self.key, assignments, conditions),
+            operation: write::update(self.key, assignments, conditions.into_iter().collect()),
             records: self.records,
             updates: self.updates,
+            windows: self.windows.iter().filter_map(place).map(count).collect(),
+            position: draft.position(),
             on_conflict: OnConflict::RePlan,
             when_applied: self.when_applied,
             when_conflicted: Vec::new(),
-            when_failed: draft
-                .error_line(Level::Warning, Scope::Processor, "Error updating snapshot")
-                .place(&self.bucket, &limits.join(","), &self.windows.join(","))
-                .entries(),
         }
     }
 
@@ -266,7 +256,7 @@ impl<'a> Snapshot<'a> {
         assignments.extend([
             set(snapshot::ENTITY, text(self.bucket.entity)),
             set_if_absent(snapshot::RESOURCE, text(self.bucket.resource)),
-            set_if_absent(snapshot::WINDOW, text(self.window.name())),
+            set_if_absent(snapshot::WINDOW, text(self.window.name)),
             set_if_absent(snapshot::WINDOW_START, text(self.start.as_str())),
         ]);
         let by_resource = self.bucket.usage_by_resource(&self.start).into_iter();

@@ -1,12 +1,11 @@
 //! How much a plan may hold: what its batch can give rise to.
 //!
 //! A record changes one bucket. So it leads to a write of usage for each window, to one refill, one doubling and one
-//! archive object at the most, and a risen shard count to one write for each shard. A plan may have twice that usage,
-//! and one window's more: a component may keep windows of its own.
+//! archive object at the most, and a risen shard count to one write for each shard. A plan may have twice that usage.
 
 use super::{Breach, Checked, Context, require, shard::MOST_SHARDS};
 use crate::contract::{Change, Operation, Plan, Purpose, Write};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Writes in one plan, whatever the batch. One of 10,000 records, each of a bucket of its own, with three windows and
 /// a refill has 40,000.
@@ -18,8 +17,6 @@ pub const MOST_READS: usize = 10_000;
 const SHORTEST_RECORD: usize = 64;
 /// No limit's counter is shorter, in bytes: `"b_a_tc":{"N":"1"}`.
 const SHORTEST_COUNTER: usize = 16;
-/// Length of a write's id, in bytes: a purpose, a key and an attribute.
-const LONGEST_ID: usize = 4 * 1024;
 /// Size of a reason to reject a record, in bytes.
 const LONGEST_REASON: usize = 64 * 1024;
 
@@ -34,14 +31,9 @@ pub(super) fn most_lines(records: usize) -> usize {
     records.saturating_mul(10).saturating_add(100)
 }
 
-/// Windows of which a component may keep usage.
+/// Writes of usage that one record may be accounted for in.
 fn windows(context: &Context<'_>) -> usize {
-    context
-        .settings
-        .windows
-        .len()
-        .saturating_add(1)
-        .saturating_mul(2)
+    context.settings.windows.len().saturating_mul(2)
 }
 
 /// Passes if the plan is of a size that is worth looking at.
@@ -93,12 +85,9 @@ fn check_records(plan: &Plan, context: &Context<'_>) -> Result<(), Breach> {
     })
 }
 
-/// Passes if a write is named briefly, and stands for no more than its records can have brought about.
+/// Passes if a write stands for no more than its records can have brought about, and its windows are those configured.
 pub(super) fn check_write(write: &Write, context: &Context<'_>) -> Checked {
-    require(
-        write.id.len() <= LONGEST_ID,
-        format_args!("its id is longer than {LONGEST_ID} bytes"),
-    )?;
+    check_windows(write, context)?;
     require(
         write.records.is_sorted_by(|one, next| one < next),
         "its records are not in rising order, each once",
@@ -128,6 +117,17 @@ pub(super) fn check_write(write: &Write, context: &Context<'_>) -> Checked {
     )
 }
 
+/// A line about a failed write names the windows.
+fn check_windows(write: &Write, context: &Context<'_>) -> Checked {
+    let configured = context.settings.windows.len();
+    let mut named = HashSet::new();
+    let is_one = |window: &u32| (*window as usize) < configured && named.insert(*window);
+    require(
+        write.windows.iter().all(is_one),
+        "it sums a window that is not configured, or one twice",
+    )
+}
+
 /// Each write accounts for a record; what a purpose's writes account for together is bounded as they are.
 fn check_writes(plan: &Plan, records: usize, context: &Context<'_>) -> Checked {
     let mut accounted: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
@@ -137,7 +137,7 @@ fn check_writes(plan: &Plan, records: usize, context: &Context<'_>) -> Checked {
             Purpose::Refill => ("refill", 1),
             Purpose::ShardBump => ("shard-bump", 1),
             Purpose::ShardPropagation => {
-                let most = MOST_SHARDS.max(context.settings.max_shard_count);
+                let most = MOST_SHARDS.max(context.max_shard_count.unwrap_or_default());
                 ("shard-propagation", most as usize)
             }
             Purpose::Archive => ("archive", 1),
@@ -178,11 +178,12 @@ fn check_tally(plan: &Plan, records: usize, context: &Context<'_>) -> Checked {
     require(
         deltas <= context.event.len() / SHORTEST_COUNTER
             && tally.events as usize <= records
+            && tally.degraded as usize <= records
             && tally.duplicates as usize <= most
             && updates <= most,
         format_args!(
-            "it counts {deltas} deltas, {} duplicates, {} events and {updates} updates, which its batch cannot have",
-            tally.duplicates, tally.events
+            "it counts {deltas} deltas, {} duplicates, {} events, {} degraded buckets and {updates} updates, which its batch cannot have",
+            tally.duplicates, tally.events, tally.degraded
         ),
     )
 }

@@ -8,7 +8,7 @@ const LONGEST_PK: usize = 2048;
 const LONGEST_SK: usize = 1024;
 
 /// Passes if the table can have such a key.
-pub(super) fn check_length(key: &Key) -> Checked {
+pub(in crate::limiter) fn check_length(key: &Key) -> Checked {
     require(
         key.pk.len() <= LONGEST_PK && key.sk.len() <= LONGEST_SK,
         format_args!(
@@ -18,39 +18,39 @@ pub(super) fn check_length(key: &Key) -> Checked {
 }
 
 /// What a key stands for.
-pub(super) enum Place<'k> {
+pub(in crate::limiter) enum Place<'k> {
     Bucket(Bucket<'k>),
     Snapshot(Snapshot<'k>),
 }
 
 /// A bucket, or a shard of one.
-pub(super) struct Bucket<'k> {
-    pub(super) namespace: Option<&'k str>,
-    pub(super) entity: &'k str,
-    pub(super) resource: &'k str,
+pub(in crate::limiter) struct Bucket<'k> {
+    pub(in crate::limiter) namespace: Option<&'k str>,
+    pub(in crate::limiter) entity: &'k str,
+    pub(in crate::limiter) resource: &'k str,
     /// Which shard; none of a bucket that has no shards.
-    pub(super) shard: Option<Shard<'k>>,
+    pub(in crate::limiter) shard: Option<Shard<'k>>,
 }
 
 /// A shard's number, and the text it was read from.
 #[derive(Clone, Copy)]
-pub(super) struct Shard<'k> {
-    pub(super) number: u32,
-    pub(super) text: &'k str,
+pub(in crate::limiter) struct Shard<'k> {
+    pub(in crate::limiter) number: u32,
+    pub(in crate::limiter) text: &'k str,
 }
 
 /// What one entity used of one resource in one window.
-pub(super) struct Snapshot<'k> {
-    pub(super) namespace: Option<&'k str>,
-    pub(super) entity: &'k str,
-    pub(super) resource: &'k str,
+pub(in crate::limiter) struct Snapshot<'k> {
+    pub(in crate::limiter) namespace: Option<&'k str>,
+    pub(in crate::limiter) entity: &'k str,
+    pub(in crate::limiter) resource: &'k str,
     /// The window's start.
-    pub(super) start: &'k str,
+    pub(in crate::limiter) start: &'k str,
 }
 
 impl<'k> Place<'k> {
     /// None where the key is that of something else, or of nothing.
-    pub(super) fn of(key: &'k Key) -> Option<Self> {
+    pub(in crate::limiter) fn of(key: &'k Key) -> Option<Self> {
         let (namespace, rest) = split_namespace(&key.pk)?;
         if let Some(parts) = rest.strip_prefix("BUCKET#") {
             let (parts, shard) = parts.rsplit_once('#')?;
@@ -87,7 +87,7 @@ impl<'k> Place<'k> {
 
 impl<'k> Bucket<'k> {
     /// None where the key is not a bucket's.
-    pub(super) fn of(key: &'k Key) -> Option<Self> {
+    pub(in crate::limiter) fn of(key: &'k Key) -> Option<Self> {
         match Place::of(key)? {
             Place::Bucket(bucket) => Some(bucket),
             Place::Snapshot(_) => None,
@@ -97,7 +97,7 @@ impl<'k> Bucket<'k> {
 
 impl<'k> Snapshot<'k> {
     /// None where the key is not a snapshot's.
-    pub(super) fn of(key: &'k Key) -> Option<Self> {
+    pub(in crate::limiter) fn of(key: &'k Key) -> Option<Self> {
         match Place::of(key)? {
             Place::Snapshot(snapshot) => Some(snapshot),
             Place::Bucket(_) => None,
@@ -140,7 +140,7 @@ fn is_time(text: &str) -> bool {
 }
 
 /// Whether a text consists of these parts, and of nothing else.
-pub(super) fn consists_of(text: &str, parts: &[&str]) -> bool {
+pub(in crate::limiter) fn consists_of(text: &str, parts: &[&str]) -> bool {
     parts
         .iter()
         .try_fold(text, |rest, part| rest.strip_prefix(part))

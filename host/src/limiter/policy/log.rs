@@ -32,10 +32,10 @@ const RESERVED: [&str; 10] = [
 ];
 
 pub(super) fn check(plan: &Plan, context: &Context<'_>) -> Result<(), Breach> {
-    let of_writes = plan.writes.iter().flat_map(|write| {
-        let (applied, conflicted) = (&write.when_applied, &write.when_conflicted);
-        applied.iter().chain(conflicted).chain(&write.when_failed)
-    });
+    let of_writes = plan
+        .writes
+        .iter()
+        .flat_map(|write| write.when_applied.iter().chain(&write.when_conflicted));
     own(plan).chain(of_writes).try_for_each(check_line)?;
     check_count(plan, context)
         .and_then(|()| check_size(plan, context))
@@ -60,12 +60,10 @@ fn check_count(plan: &Plan, context: &Context<'_>) -> Checked {
     )?;
     plan.writes.iter().try_for_each(|write| {
         let most = MOST_OF_A_WRITE.saturating_add(write.updates as usize);
-        let lines = [
-            &write.when_applied,
-            &write.when_conflicted,
-            &write.when_failed,
-        ];
-        let count: usize = lines.iter().map(|lines| lines.len()).sum();
+        let count = write
+            .when_applied
+            .len()
+            .saturating_add(write.when_conflicted.len());
         require(
             count <= most,
             format_args!("it has {count} lines of one write; at most {most} are"),
@@ -85,10 +83,8 @@ fn check_size(plan: &Plan, context: &Context<'_>) -> Checked {
         if level == Level::Debug {
             usual = usual.saturating_add(write.updates as usize);
         }
-        let others = write.when_applied.iter().chain(&write.when_conflicted);
-        // What failed for good is printed whatever its level.
-        let lines = others.filter(is_printed).chain(&write.when_failed);
-        size = size.saturating_add(lines.map(size_of).sum());
+        let lines = write.when_applied.iter().chain(&write.when_conflicted);
+        size = size.saturating_add(lines.filter(is_printed).map(size_of).sum());
     }
     let most = usual.saturating_mul(A_LINE).saturating_add(LARGEST_LOG);
     require(

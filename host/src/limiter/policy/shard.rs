@@ -8,9 +8,7 @@ use super::{
     update::{self, check_conditions, check_name, text_of},
     usage::KEYS,
 };
-use crate::contract::{
-    Assignment, AttributeValue, Change, Condition, Corrections, PutItem, Test, UpdateItem,
-};
+use crate::contract::{Assignment, AttributeValue, Change, Condition, PutItem, Test, UpdateItem};
 use serde_json::value::RawValue;
 use std::{
     borrow::Cow,
@@ -73,13 +71,12 @@ pub(super) fn check_bump(write: &UpdateItem, context: &Context<'_>) -> Checked {
             == Some(count),
         "it does not set shard_count to twice of what it tests",
     )?;
-    // Without the correction there is no maximum.
-    let settings = context.settings;
-    let most = settings.max_shard_count;
-    require(
-        !settings.corrections.contains(Corrections::SHARD_PRESSURE) || count <= i128::from(most),
-        format_args!("a bucket has at most {most} shards"),
-    )
+    match context.max_shard_count {
+        Some(most) if count > i128::from(most) => {
+            Err(format!("a bucket has at most {most} shards"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A count that is brought to a shard other than 0.
@@ -89,9 +86,7 @@ pub(super) fn check_count(write: &UpdateItem, context: &Context<'_>) -> Checked 
     let count = new_count(write)?;
     require(shard.number > 0, "it is not a further shard of a bucket")?;
     let bounds = |condition: &Condition| match &condition.test {
-        Test::LessThan(value) | Test::AbsentOrLessThan(value)
-            if condition.attribute == "shard_count" =>
-        {
+        Test::AbsentOrLessThan(value) if condition.attribute == "shard_count" => {
             Some(number(value))
         }
         _ => None,
@@ -112,7 +107,7 @@ pub(super) fn check_count(write: &UpdateItem, context: &Context<'_>) -> Checked 
 
 /// Passes if a bucket may have so many shards and this is one of them.
 fn check_place(shard: Shard<'_>, count: i128, context: &Context<'_>) -> Checked {
-    let most = MOST_SHARDS.max(context.settings.max_shard_count);
+    let most = MOST_SHARDS.max(context.max_shard_count.unwrap_or_default());
     require(
         i128::from(shard.number) < count && count <= i128::from(most),
         format_args!("its shard_count is not above the shard's number, or above {most}"),

@@ -63,8 +63,9 @@ pub(super) fn check_conditions(conditions: &[Condition]) -> Checked {
             let value = match test {
                 Test::Absent | Test::Present => None,
                 Test::Equals(value)
-                | Test::LessThan(value)
                 | Test::AtMost(value)
+                | Test::AtLeast(value)
+                | Test::AbsentOrEquals(value)
                 | Test::AbsentOrLessThan(value) => Some(text_of(value)),
             };
             check_attribute(attribute, value)

@@ -15,8 +15,8 @@ use alloc::vec::Vec;
 use endless::{run_for_ever, take_all_memory};
 use fault::{Fault, HEAD, PLACE};
 use weir_logic::{
-    Batch, Compression, Description, OnConflict, Operation, Plan, PlanError, Purpose, PutObject,
-    Settings, Write,
+    Batch, Description, OnConflict, Operation, Plan, PlanError, Purpose, PutObject, Settings,
+    Write,
     contract::{self, Guest},
 };
 
@@ -81,20 +81,18 @@ fn is_spared(event: &[u8]) -> bool {
 /// An object where none may be.
 fn stray() -> Write {
     Write {
-        id: "stray".into(),
         purpose: Purpose::Archive,
         operation: Operation::PutObject(PutObject {
             key: "elsewhere/object".into(),
             content_type: "text/plain".into(),
-            compression: Compression::None,
-            metadata: Vec::new(),
             body: Vec::new(),
         }),
         records: Vec::new(),
         updates: 0,
+        windows: Vec::new(),
+        position: 0,
         on_conflict: OnConflict::Skip,
         when_applied: Vec::new(),
         when_conflicted: Vec::new(),
-        when_failed: Vec::new(),
     }
 }

@@ -35,7 +35,7 @@ mod contract {
 
 use alloc::{string::String, vec::Vec};
 use contract::exports::weir::aggregator::logic::{
-    Batch, BatchPlan, Description, Guest, PlanError, Settings, Tally,
+    Batch, BatchPlan, Description, Guest, PlanError, Settings, Tally, Term,
 };
 use endless::{run_for_ever, take_all_memory};
 use misdeed::{BEHAVE, Misdeed, POISON};
@@ -64,11 +64,24 @@ impl Guest for Component {
             name: "weir-misbehaving".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             generations: Vec::new(),
+            windows: WINDOWS.map(term).into(),
+            corrections: Vec::new(),
+            options: Vec::new(),
         }
     }
 }
 
 contract::export!(Component with_types_in contract);
+
+/// Windows that a host may be told to keep.
+const WINDOWS: [&str; 3] = ["hourly", "daily", "monthly"];
+
+fn term(name: &str) -> Term {
+    Term {
+        name: name.into(),
+        description: "Nothing is kept of it.".into(),
+    }
+}
 
 /// What the test wants to go wrong, if anything.
 fn asked(batch: &Batch, settings: &Settings, event: &str) -> Option<Misdeed> {
@@ -105,6 +118,7 @@ fn harmless(event: &str) -> BatchPlan {
             deltas: records,
             duplicates: 0,
             events: 0,
+            degraded: 0,
         },
     }
 }

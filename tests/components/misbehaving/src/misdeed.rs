@@ -87,8 +87,8 @@ pub enum Misdeed {
     ShardBeyondCount = 1037,
     /// Names a window in 3 KiB.
     HugeText = 1038,
-    /// Stores an object with metadata that no header can have.
-    UnsendableMetadata = 1039,
+    /// Stores an object of a type that no header can have.
+    UnsendableType = 1039,
     /// Says that one write stands for 4,294,967,295 updates.
     CountlessUpdates = 1040,
     /// Says that it found 4,294,967,295 deltas.
@@ -142,7 +142,7 @@ impl Misdeed {
         Self::LeapingBump,
         Self::ShardBeyondCount,
         Self::HugeText,
-        Self::UnsendableMetadata,
+        Self::UnsendableType,
         Self::CountlessUpdates,
         Self::CountlessDeltas,
         Self::CountlessLines,

@@ -11,7 +11,7 @@ use crate::{
         set, snapshot, text, update, when, write,
     },
 };
-use alloc::{string::String, vec, vec::Vec};
+use alloc::{vec, vec::Vec};
 
 /// An instant of the year 318857, in milliseconds.
 const FAR: &str = "10000000000000000";
@@ -66,10 +66,10 @@ pub fn forbidden(misdeed: Misdeed) -> Option<Write> {
         }
         Misdeed::ObjectAbove => (Purpose::Archive, object("audit/..", 1)),
         Misdeed::WriteToQuarantine => (Purpose::Quarantine, object("quarantine/1.jsonl", 1)),
-        Misdeed::UnsendableMetadata => (Purpose::Archive, described("line\nbreak")),
+        Misdeed::UnsendableType => (Purpose::Archive, of_type("line\nbreak")),
         _ => return None,
     };
-    Some(write("forbidden", purpose, operation))
+    Some(write(purpose, operation))
 }
 
 fn usage(assignment: Assignment) -> Operation {
@@ -97,11 +97,11 @@ fn shard(at: At<'_>, others: Vec<(&str, AttributeValue)>) -> Operation {
     Operation::PutItem(PutItem { item, conditions })
 }
 
-/// An object with such metadata.
-fn described(value: &str) -> Operation {
-    match object("audit/described.jsonl", 1) {
+/// An object of such a type.
+fn of_type(content_type: &str) -> Operation {
+    match object("audit/typed.jsonl", 1) {
         Operation::PutObject(object) => Operation::PutObject(PutObject {
-            metadata: vec![(String::from("origin"), String::from(value))],
+            content_type: content_type.into(),
             ..object
         }),
         other => other,

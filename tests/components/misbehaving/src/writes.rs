@@ -2,8 +2,8 @@
 
 use crate::{
     contract::exports::weir::aggregator::logic::{
-        Action, Assignment, Attribute, AttributeValue, Change, Compression, Condition, Key,
-        OnConflict, Operation, Purpose, PutItem, PutObject, Test, UpdateItem, Write,
+        Action, Assignment, Attribute, AttributeValue, Change, Condition, Key, OnConflict,
+        Operation, Purpose, PutItem, PutObject, Test, UpdateItem, Write,
     },
     misdeed::Misdeed,
     values,
@@ -39,7 +39,7 @@ pub fn snapshot(record: u32, entity: &str) -> Write {
     );
     Write {
         records: vec![record],
-        ..write(entity, Purpose::Usage, Operation::UpdateItem(update))
+        ..write(Purpose::Usage, Operation::UpdateItem(update))
     }
 }
 
@@ -126,21 +126,21 @@ pub fn forbidden(misdeed: Misdeed) -> Option<Write> {
         }
         misdeed => return values::forbidden(misdeed),
     };
-    Some(write("forbidden", purpose, operation))
+    Some(write(purpose, operation))
 }
 
-/// A write of this id.
-pub fn write(id: &str, purpose: Purpose, operation: Operation) -> Write {
+/// A write of no record.
+pub fn write(purpose: Purpose, operation: Operation) -> Write {
     Write {
-        id: id.into(),
         purpose,
         operation,
         records: Vec::new(),
         updates: 1,
+        windows: Vec::new(),
+        position: 0,
         on_conflict: OnConflict::Skip,
         when_applied: Vec::new(),
         when_conflicted: Vec::new(),
-        when_failed: Vec::new(),
     }
 }
 
@@ -177,8 +177,6 @@ pub fn object(key: &str, size: usize) -> Operation {
     Operation::PutObject(PutObject {
         key: key.into(),
         content_type: "application/x-ndjson".into(),
-        compression: Compression::None,
-        metadata: Vec::new(),
         body: vec![b'\n'; size],
     })
 }

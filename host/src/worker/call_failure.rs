@@ -1,18 +1,18 @@
-//! Calls to the stream that failed, and what each kind of failure means for the reader of a shard.
+//! Calls to the stream that failed, and what each kind of failure means for reading a shard.
 
 use aws_sdk_dynamodbstreams::error::{ProvideErrorMetadata, SdkError};
 
 use super::wire::WireError;
 use crate::{aws, store::Kind};
 
-/// How often in a row a call may be refused before the worker ends. One refusal can be a slip of the service.
-pub(super) const REFUSALS: u32 = 4;
+/// How often in a row a call is refused before the worker ends. A single refusal can be a slip of the service.
+pub(super) const MAX_REFUSALS: u32 = 4;
 
 /// A call to the stream that failed, or an answer that cannot be used.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(super) struct CallFailure {
     pub(super) cause: Cause,
-    /// For people.
+    /// The reason, for a person.
     pub(super) reason: String,
 }
 
@@ -25,18 +25,18 @@ pub(super) enum Cause {
     Trimmed,
     /// There is no such shard or stream.
     Gone,
-    /// Throttling, a failure inside the service, the network, or an answer that makes no sense.
+    /// Throttling, a failure inside the service, the network, or an answer that cannot be understood.
     Transient,
-    /// What was asked for makes no sense to the service: an iterator, or a position.
+    /// The service rejects an iterator or a position as invalid.
     Invalid,
-    /// Anything else: a request that will hardly ever be granted.
+    /// Any other refusal, which is unlikely to change.
     Refused,
-    /// A record has no form as a record of a Lambda event.
+    /// A record that cannot be written as a record of a Lambda event.
     Record(WireError),
 }
 
-impl Trouble {
-    /// An answer that lacks what it must have.
+impl CallFailure {
+    /// An answer without a required part.
     pub(super) fn malformed(reason: &str) -> Self {
         Self {
             cause: Cause::Transient,
@@ -44,7 +44,7 @@ impl Trouble {
         }
     }
 
-    /// Of the stream as a whole: that there is none is a refusal, for no other shard is to be read instead.
+    /// A failure of the whole stream: a stream that does not exist is a refusal, since there is no other shard to read.
     pub(super) fn of_stream(mut self) -> Self {
         if matches!(self.cause, Cause::Gone) {
             self.cause = Cause::Refused;
@@ -52,13 +52,13 @@ impl Trouble {
         self
     }
 
-    /// Whether waiting will hardly help.
+    /// Whether waiting is unlikely to help.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self.cause, Cause::Invalid | Cause::Refused)
     }
 }
 
-impl From<WireError> for Trouble {
+impl From<WireError> for CallFailure {
     fn from(error: WireError) -> Self {
         Self {
             reason: error.to_string(),
@@ -67,7 +67,7 @@ impl From<WireError> for Trouble {
     }
 }
 
-impl<E> From<SdkError<E>> for Trouble
+impl<E> From<SdkError<E>> for CallFailure
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
@@ -85,7 +85,7 @@ where
                 }
             }
             (None, SdkError::ConstructionFailure(_)) => Cause::Refused,
-            // The network, or an answer that is none of the service: HTML of a proxy, half a JSON.
+            // The network, or an answer that is not the service's: HTML of a proxy, half a JSON.
             _ => Cause::Transient,
         };
         Self {

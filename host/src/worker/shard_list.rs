@@ -7,18 +7,18 @@ use aws_sdk_dynamodbstreams::types::{Shard, StreamStatus, StreamViewType};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::trouble::Trouble;
+use super::call_failure::CallFailure;
 use crate::event_source::{ShardDescription, ShardState};
 
 /// The shards that a stream has, and whether more can come.
 #[derive(Debug)]
-pub(super) struct Listing {
+pub(super) struct ShardList {
     pub(super) shards: Vec<ShardDescription>,
     pub(super) growth: Growth,
     pub(super) view: Option<StreamViewType>,
 }
 
-impl Listing {
+impl ShardList {
     pub(super) fn find(&self, shard_id: &str) -> Option<&ShardDescription> {
         self.shards.iter().find(|shard| shard.id == shard_id)
     }
@@ -30,16 +30,16 @@ pub(super) enum Growth {
     Over,
 }
 
-/// Lists shards for all who ask. Shards end together, and AWS allows ten calls per second: so who asks while
-/// others wait shares their list.
-pub(super) struct Census {
+/// Lists shards for every task. Shards end together, and AWS allows ten calls per second, so tasks that ask at the same
+/// time share a list.
+pub(super) struct ShardLists {
     streams: Client,
     stream_arn: String,
     /// The last list, and when it was begun.
-    latest: Mutex<Option<(Instant, Arc<Listing>)>>,
+    latest: Mutex<Option<(Instant, Arc<ShardList>)>>,
 }
 
-impl Census {
+impl ShardLists {
     pub(super) fn new(streams: Client, stream_arn: &str) -> Self {
         Self {
             streams,
@@ -48,22 +48,22 @@ impl Census {
         }
     }
 
-    /// A list that was begun now or later.
-    pub(super) async fn list(&self) -> Result<Arc<Listing>, Trouble> {
+    /// A list that was requested now or later.
+    pub(super) async fn list(&self) -> Result<Arc<ShardList>, CallFailure> {
         let asked = Instant::now();
         let mut latest = self.latest.lock().await;
-        if let Some((begun, listing)) = &*latest
+        if let Some((begun, list)) = &*latest
             && *begun > asked
         {
-            return Ok(Arc::clone(listing));
+            return Ok(Arc::clone(list));
         }
         let begun = Instant::now();
-        let listing = Arc::new(self.read().await.map_err(Trouble::of_stream)?);
-        *latest = Some((begun, Arc::clone(&listing)));
-        Ok(listing)
+        let list = Arc::new(self.read().await.map_err(CallFailure::of_stream)?);
+        *latest = Some((begun, Arc::clone(&list)));
+        Ok(list)
     }
 
-    async fn read(&self) -> Result<Listing, Trouble> {
+    async fn read(&self) -> Result<ShardList, CallFailure> {
         let mut shards = Vec::new();
         let mut after = None;
         loop {
@@ -73,11 +73,11 @@ impl Census {
                 .send()
                 .await?;
             let description = page.stream_description.ok_or_else(|| {
-                Trouble::malformed("DescribeStream answered without a description")
+                CallFailure::malformed("DescribeStream answered without a description")
             })?;
             let listed = description
                 .shards
-                .ok_or_else(|| Trouble::malformed("DescribeStream answered without shards"))?;
+                .ok_or_else(|| CallFailure::malformed("DescribeStream answered without shards"))?;
             for shard in listed {
                 shards.push(describe(shard)?);
             }
@@ -85,7 +85,7 @@ impl Census {
                 .last_evaluated_shard_id
                 .filter(|id| !id.is_empty());
             if next.is_none() {
-                return Ok(Listing {
+                return Ok(ShardList {
                     shards,
                     growth: match description.stream_status {
                         Some(StreamStatus::Disabled) => Growth::Over,
@@ -95,7 +95,7 @@ impl Census {
                 });
             }
             if next == after {
-                return Err(Trouble::malformed(
+                return Err(CallFailure::malformed(
                     "DescribeStream answered with the same page again",
                 ));
             }
@@ -104,11 +104,10 @@ impl Census {
     }
 }
 
-fn describe(shard: Shard) -> Result<ShardDescription, Trouble> {
-    let id = shard
-        .shard_id
-        .filter(|id| !id.is_empty())
-        .ok_or_else(|| Trouble::malformed("DescribeStream answered with a shard without name"))?;
+fn describe(shard: Shard) -> Result<ShardDescription, CallFailure> {
+    let id = shard.shard_id.filter(|id| !id.is_empty()).ok_or_else(|| {
+        CallFailure::malformed("DescribeStream answered with a shard without name")
+    })?;
     let end = shard
         .sequence_number_range
         .and_then(|range| range.ending_sequence_number);
