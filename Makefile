@@ -21,7 +21,7 @@ SAM_VENV := target/venv-sam
 SAM := $(SAM_VENV)/bin/sam
 RUNTIME_INTERFACE_EMULATOR := target/lambda/aws-lambda-rie
 CLIENTS := $(addprefix target/venv-client-,$(addsuffix /installed,0.9.1 0.10.0 0.10.3 0.17.0))
-GUEST_SOURCES := $(shell find guest/src -name '*.rs') guest/Cargo.toml Cargo.toml Cargo.lock wit/aggregator.wit
+GUEST_SOURCES := $(shell find guest/src -name '*.rs') guest/Cargo.toml .cargo/config.toml Cargo.toml Cargo.lock wit/aggregator.wit
 
 # This machine's architecture, as Lambda calls it; `make package-$(HOST_ARCHITECTURE)` builds what runs here.
 HOST_ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
@@ -80,7 +80,7 @@ endef
 $(COMPONENT): $(GUEST_SOURCES) | wasm-toolchain
 	$(build_component)
 
-$(MISBEHAVING): $(wildcard tests/components/misbehaving/src/*.rs) tests/components/misbehaving/Cargo.toml guest/src/runtime.rs wit/aggregator.wit Cargo.toml Cargo.lock | wasm-toolchain
+$(MISBEHAVING): $(wildcard tests/components/misbehaving/src/*.rs) tests/components/misbehaving/Cargo.toml guest/src/runtime.rs $(wildcard guest/src/runtime/*.rs) .cargo/config.toml wit/aggregator.wit Cargo.toml Cargo.lock | wasm-toolchain
 	$(build_component)
 
 # Fails where a test wants it to, in the midst of exchanging components.

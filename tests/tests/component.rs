@@ -10,7 +10,7 @@ use weir::{
 use weir_tests::{built, corrections, program::weir};
 
 /// The largest that the component may be, in bytes.
-const LARGEST: usize = 400_000;
+const LARGEST: usize = 700_000;
 
 /// `(module)`.
 const CORE_MODULE: &[u8] = b"\0asm\x01\0\0\0";
