@@ -158,10 +158,6 @@ test: $(COMPONENTS) $(FROM_NPM) $(MINISTACK) $(HOST_PYTHON)/installed $(RUNTIME_
 	target/debug/weir compile $(COMPONENT)
 	$(CARGO) test --workspace
 
-bench: $(COMPONENT) ## Measure planning, natively and in the component, and exchanging components
-	$(CARGO) bench -p weir-tests --bench plan
-	$(CARGO) bench -p weir-tests --bench swap
-
 # Other hosts of components, to run the component in: Node.js by way of jco, and Python's wasmtime.
 $(HOST_NODE)/$(INSTALLED): tests/hosts/package.json tests/hosts/package-lock.json
 	$(install_from_npm)
@@ -304,6 +300,10 @@ $(ZIGBUILD):
 # The aggregator that Weir is measured against, from its wheel.
 AGGREGATOR_VENV := target/venv-aggregator
 AGGREGATOR := $(AGGREGATOR_VENV)/bin/zae-limiter
+
+bench: $(COMPONENT) $(AGGREGATOR) ## Measure planning, natively, in the component and beside the Python aggregator, and exchanging components
+	$(CARGO) bench -p weir-tests --bench plan -- $(BENCH)
+	$(CARGO) bench -p weir-tests --bench swap
 
 bench-lambda: package-$(HOST_ARCHITECTURE) $(AGGREGATOR) ## Measure cold start, invocations and memory beside the Python aggregator
 	$(MAKE) --no-print-directory package-slim
