@@ -21,7 +21,7 @@ SAM_VENV := target/venv-sam
 SAM := $(SAM_VENV)/bin/sam
 RUNTIME_INTERFACE_EMULATOR := target/lambda/aws-lambda-rie
 CLIENTS := $(addprefix target/venv-client-,$(addsuffix /installed,0.9.1 0.10.0 0.10.3 0.17.0))
-GUEST_SOURCES := $(shell find guest/src -name '*.rs') guest/build.rs guest/Cargo.toml Cargo.toml Cargo.lock wit/aggregator.wit
+GUEST_SOURCES := $(shell find guest/src -name '*.rs') guest/build.rs guest/Cargo.toml .cargo/config.toml Cargo.toml Cargo.lock wit/aggregator.wit
 
 # This machine's architecture, as Lambda calls it; `make package-$(HOST_ARCHITECTURE)` builds what runs here.
 HOST_ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
@@ -80,7 +80,7 @@ endef
 $(COMPONENT): $(GUEST_SOURCES) | wasm-toolchain
 	$(build_component)
 
-$(MISBEHAVING): $(wildcard tests/components/misbehaving/src/*.rs) tests/components/misbehaving/Cargo.toml guest/src/runtime.rs wit/aggregator.wit Cargo.toml Cargo.lock | wasm-toolchain
+$(MISBEHAVING): $(wildcard tests/components/misbehaving/src/*.rs) tests/components/misbehaving/Cargo.toml guest/src/runtime.rs $(wildcard guest/src/runtime/*.rs) .cargo/config.toml wit/aggregator.wit Cargo.toml Cargo.lock | wasm-toolchain
 	$(build_component)
 
 # Fails where a test wants it to, in the midst of exchanging components.
@@ -157,11 +157,6 @@ test: $(COMPONENTS) $(FROM_NPM) $(MINISTACK) $(HOST_PYTHON)/installed $(RUNTIME_
 	$(CARGO) build --quiet -p weir-cli
 	target/debug/weir compile $(COMPONENT)
 	$(CARGO) test --workspace
-
-bench: $(COMPONENT) ## Measure planning, natively and in the component, and exchanging components
-	$(CARGO) bench -p weir-tests --bench plan
-	$(CARGO) bench -p weir-tests --bench schedule
-	$(CARGO) bench -p weir-tests --bench swap
 
 # Other hosts of components, to run the component in: Node.js by way of jco, and Python's wasmtime.
 $(HOST_NODE)/$(INSTALLED): tests/hosts/package.json tests/hosts/package-lock.json
@@ -305,6 +300,11 @@ $(ZIGBUILD):
 # The aggregator that Weir is measured against, from its wheel.
 AGGREGATOR_VENV := target/venv-aggregator
 AGGREGATOR := $(AGGREGATOR_VENV)/bin/zae-limiter
+
+bench: $(COMPONENT) $(AGGREGATOR) ## Measure planning, natively, in the component and beside the Python aggregator, and exchanging components
+	$(CARGO) bench -p weir-tests --bench plan -- $(BENCH)
+	$(CARGO) bench -p weir-tests --bench schedule
+	$(CARGO) bench -p weir-tests --bench swap
 
 bench-lambda: package-$(HOST_ARCHITECTURE) $(AGGREGATOR) ## Measure cold start, invocations and memory beside the Python aggregator
 	$(MAKE) --no-print-directory package-slim

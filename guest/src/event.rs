@@ -18,6 +18,7 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
+use core::cell::OnceCell;
 use creation::{Creation, Unit};
 use foreign::Foreign;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess};
@@ -149,31 +150,42 @@ fn raw_records(text: &str) -> Result<Vec<&RawValue>, Unreadable> {
     records(serde_json::from_str(text).map_err(|error| Unreadable::NotJson(error.to_string()))?)
 }
 
-/// The raw JSON of one record's new image, read again: what needs it is rare.
-pub fn new_image(text: &str, record: u32) -> Option<BTreeMap<Cow<'_, str>, &RawValue>> {
-    #[derive(serde::Deserialize)]
-    struct Outer<'a> {
-        #[serde(borrow)]
-        dynamodb: Inner<'a>,
+/// An event's records as raw JSON, for what a [`Record`] does not keep. Rarely needed: they are split apart when the
+/// first is asked for, once for all.
+pub struct RawRecords<'a> {
+    text: &'a str,
+    records: OnceCell<Vec<&'a RawValue>>,
+}
+
+impl<'a> RawRecords<'a> {
+    /// Those of that event.
+    pub fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            records: OnceCell::new(),
+        }
     }
-    #[derive(serde::Deserialize)]
-    struct Inner<'a> {
-        #[serde(borrow, rename = "NewImage")]
-        new: BTreeMap<Text<'a>, &'a RawValue>,
+
+    /// The raw JSON of one record's new image, by attribute.
+    pub fn new_image(&self, record: u32) -> Option<BTreeMap<Cow<'a, str>, &'a RawValue>> {
+        #[derive(serde::Deserialize)]
+        struct Outer<'a> {
+            #[serde(borrow)]
+            dynamodb: Inner<'a>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Inner<'a> {
+            #[serde(borrow, rename = "NewImage")]
+            new: BTreeMap<Text<'a>, &'a RawValue>,
+        }
+        let records = self
+            .records
+            .get_or_init(|| raw_records(self.text).unwrap_or_default());
+        let raw = records.get(usize::try_from(record).ok()?)?;
+        let outer: Outer<'a> = serde_json::from_str(raw.get()).ok()?;
+        let members = outer.dynamodb.new.into_iter();
+        Some(members.map(|(Text(name), value)| (name, value)).collect())
     }
-    let raw = raw_records(text)
-        .ok()?
-        .into_iter()
-        .nth(usize::try_from(record).ok()?)?;
-    let outer: Outer<'_> = serde_json::from_str(raw.get()).ok()?;
-    Some(
-        outer
-            .dynamodb
-            .new
-            .into_iter()
-            .map(|(Text(name), value)| (name, value))
-            .collect(),
-    )
 }
 
 fn records<'a, R>(event: Loose<'a, Event<'a, R>>) -> Result<Vec<R>, Unreadable> {

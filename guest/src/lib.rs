@@ -106,5 +106,5 @@ impl contract::Guest for Component {
 contract::export!(Component with_types_in contract);
 
 /// What a component without a standard library has to bring along.
-#[cfg(target_arch = "wasm32")]
+#[cfg(any(target_arch = "wasm32", test))]
 mod runtime;

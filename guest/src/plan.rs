@@ -4,7 +4,7 @@ use crate::{
     bucket::state,
     contract::{Batch, Plan, PlanError, Settings},
     draft::Draft,
-    event::{self, Unreadable, source},
+    event::{self, RawRecords, Unreadable, source},
     input::Input,
     rules::{archive, clones, continuity, pressure, records, refill, usage},
     settings::Correction,
@@ -53,7 +53,7 @@ pub fn plan_with(
         let write_tokens = pressures.iter().map(|pressure| pressure.write_tokens);
         refill::plan(&buckets, write_tokens, &input, &mut draft);
         pressure::plan(&buckets, &pressures, &mut draft);
-        clones::plan(&changes, &text, &input, &mut draft);
+        clones::plan(&changes, &RawRecords::new(&text), &input, &mut draft);
     }
     if settings.archive {
         archive::plan(&elements, &input, &mut draft);

@@ -44,6 +44,45 @@ fn every_bad_event_is_planned_or_refused_as_listed() {
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 
+/// Nothing may go down the component's stack, which is small, with what is delivered.
+#[test]
+fn nesting_of_any_depth_is_planned_or_refused_alike_and_never_a_trap() {
+    let bucket = || record::bucket(C).limit("tpm", |limit| limit.consumed(5_000));
+    let audit = || record::audit(C, "event-1").expire();
+    let hole = || json!("HOLE");
+    let events = [
+        bucket().modify().with("/beside", hole()),
+        bucket().modify().with("/dynamodb/beside", hole()),
+        bucket().modify().with("/dynamodb/NewImage/beside", hole()),
+        bucket()
+            .modify()
+            .with("/dynamodb/NewImage/b_tpm_tk", hole()),
+        bucket().modify().with("/dynamodb/Keys", hole()),
+        audit().with("/dynamodb/OldImage/details", hole()),
+        audit().with("/dynamodb/OldImage/action", hole()),
+    ];
+    let shapes = [
+        (r#"{"M":{"a":"#, r#"{"S":"x"}"#, "}}"),
+        (r#"{"L":["#, r#"{"S":"x"}"#, "]}"),
+        ("[", "", "]"),
+        ("[", "", ""),
+    ];
+    for event in &events {
+        let text = record::event([event]);
+        let text = String::from_utf8(text).expect("JSON is text");
+        for (open, inner, close) in shapes {
+            for depth in [1, 63, 64, 65, 126, 127, 128, 129, 100_000] {
+                let nested = format!("{}{inner}{}", open.repeat(depth), close.repeat(depth));
+                let nested = text.replace("\"HOLE\"", &nested);
+                let batch = runner::batch(nested, NOW);
+                let [native, component] =
+                    RUNNERS.map(|runner| runner.plan(&batch, &settings().logic));
+                assert_eq!(native, component, "{open} {depth} deep in {text}");
+            }
+        }
+    }
+}
+
 fn plan_problems(case: &Case, answer: &Value) -> Vec<String> {
     if let Some((error, reason)) = case.refusal {
         let given = answer["Err"][error].as_str();

@@ -10,11 +10,13 @@ use tokio::task::JoinSet;
 use weir::{
     batch::{BatchError, Processor},
     component::{Limits, Logic, LogicError},
-    contract::Batch,
+    contract::{Batch, Purpose, Write},
 };
 use weir_tests::{
+    built,
     misbehaving::{self, BEHAVE, Misdeed, POISON},
     record::{self, Generation, Record},
+    runner,
     stage::{Stage, consumption, delivery, delivery_within, failures, json, sequence_number, sums},
     versions,
 };
@@ -106,6 +108,25 @@ fn what_all_memories_of_a_component_take_counts_against_its_limit() {
         matches!(refused, Some(LogicError::OutOfMemory { denied, limit }) if denied > limit && limit == limits.memory),
         "{refused:?}"
     );
+}
+
+/// What a split needs of its record is read again. Reading the whole event again for each would take minutes.
+#[test]
+fn two_thousand_splits_in_a_batch_are_planned_within_the_default_time() {
+    let splits = (0..2_000).map(|number: u32| {
+        let bucket = record::bucket(Generation::C).entity(&format!("user-{}", number % 5));
+        let count = 1 + number / 5;
+        bucket
+            .modify()
+            .with("/dynamodb/OldImage/shard_count", record::number(count))
+            .with("/dynamodb/NewImage/shard_count", record::number(count + 1))
+    });
+    let batch = runner::batch(record::event(&record::numbered(splits)), record::NOW);
+    let settings = runner::told(&runner::settings());
+    let plan = built::logic().plan(&batch, &settings, Duration::from_secs(5));
+    let plan = plan.expect("it is planned in time");
+    let is_shard = |write: &&Write| write.purpose == Purpose::ShardPropagation;
+    assert_eq!(plan.writes.iter().filter(is_shard).count(), 5 * 400);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use crate::{
     contract::{Fact, Level, OnConflict, Operation, Purpose, PutItem, Scope, Test, Write},
     decimal::integer,
     draft::Draft,
-    event::EventName,
+    event::{EventName, RawRecords},
     input::Input,
     known::Shown,
     schema::{
@@ -44,8 +44,13 @@ struct Unusable {
     problem: String,
 }
 
-/// Plans the writes for all shard counts that rose in the batch. `event` is the batch's text.
-pub fn plan(changes: &[BucketChange<'_>], event: &str, input: &Input<'_>, draft: &mut Draft) {
+/// Plans the writes for all shard counts that rose in the batch. `raw` has their images.
+pub fn plan(
+    changes: &[BucketChange<'_>],
+    raw: &RawRecords<'_>,
+    input: &Input<'_>,
+    draft: &mut Draft,
+) {
     let mut buckets: Vec<(BucketKey<'_>, Vec<Rise>)> = Vec::new();
     for change in changes {
         let Some(rise) = rise(change, draft) else {
@@ -57,7 +62,7 @@ pub fn plan(changes: &[BucketChange<'_>], event: &str, input: &Input<'_>, draft:
         }
     }
     for (bucket, rises) in buckets {
-        if let Err(Unusable { record, problem }) = spread(bucket, &rises, event, input, draft) {
+        if let Err(Unusable { record, problem }) = spread(bucket, &rises, raw, input, draft) {
             let message = format!("Error propagating shard_count: {problem}");
             draft
                 .error_line(Level::Warning, Scope::Processor, message)
@@ -116,7 +121,7 @@ fn rise(change: &BucketChange<'_>, draft: &mut Draft) -> Option<Rise> {
 fn spread(
     bucket: BucketKey<'_>,
     rises: &[Rise],
-    event: &str,
+    raw: &RawRecords<'_>,
     input: &Input<'_>,
     draft: &mut Draft,
 ) -> Result<(), Unusable> {
@@ -124,7 +129,7 @@ fn spread(
         return Ok(());
     };
     let records: Vec<u32> = rises.iter().map(|rise| rise.record).collect();
-    let templates = templates(rises, event, input)?;
+    let templates = templates(rises, raw, input)?;
     let mut group = Vec::new();
     for shard in 1..u32::try_from(last.to).unwrap_or(0) {
         let maker = rises.iter().find(|rise| rise.makes(shard));
@@ -174,13 +179,13 @@ fn spread(
 /// What new shards are made from, by the record of the rise.
 fn templates<'a>(
     rises: &[Rise],
-    event: &'a str,
+    raw: &RawRecords<'a>,
     input: &Input<'_>,
 ) -> Result<BTreeMap<u32, Template<'a>>, Unusable> {
     let starts_from_zero = input.settings.corrects(Correction::FirstConsumption);
     let template = |rise: &Rise| {
         let record = rise.record;
-        match Template::new(event, record, rise.to, starts_from_zero) {
+        match Template::new(raw, record, rise.to, starts_from_zero) {
             Ok(template) => Ok((record, template)),
             Err(problem) => Err(Unusable { record, problem }),
         }

@@ -8,10 +8,13 @@ use super::{
     wasi,
 };
 use std::{sync::Arc, thread};
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// Memory kept ready between batches, in bytes: about what a full batch takes, so that it costs no page faults.
 const RESIDENT_BYTES: usize = 16 << 20;
+
+/// The same for each table: more than the functions that a component calls by number take.
+const RESIDENT_TABLE_BYTES: usize = 16 << 10;
 
 /// What follows a memory for which addresses are scarce, in bytes: accesses near its end need one check, not many.
 const SCARCE_GUARD_BYTES: u64 = 64 << 10;
@@ -123,7 +126,10 @@ fn pooled(memory: usize) -> wasmtime::Result<Engine> {
         .total_tables(instances * PARTS_PER_COMPONENT)
         .table_elements(MAX_TABLE_ELEMENTS)
         .max_memory_size(memory)
-        .linear_memory_keep_resident(RESIDENT_BYTES.min(memory));
+        .linear_memory_keep_resident(RESIDENT_BYTES.min(memory))
+        .table_keep_resident(RESIDENT_TABLE_BYTES)
+        // Where the kernel can say which pages were written (Linux 6.7), no others are reset.
+        .pagemap_scan(Enabled::Auto);
     wasi::reserve_stacks(&mut pool, instances);
     let mut config = engine_config(Reservation::Whole);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));

@@ -3,7 +3,8 @@
 use crate::{
     contract::{Attribute, AttributeValue},
     decimal::integer,
-    event, json,
+    event::RawRecords,
+    json,
     schema::{
         bucket::{LimitField, SHARD_COUNT, WRITE_LIMIT},
         key::BucketKey,
@@ -34,12 +35,14 @@ impl<'a> Template<'a> {
     /// # Errors
     /// Why no shard can be made from the record.
     pub fn new(
-        event: &'a str,
+        records: &RawRecords<'a>,
         record: u32,
         count: i128,
         starts_from_zero: bool,
     ) -> Result<Self, String> {
-        let image = event::new_image(event, record).ok_or("the image cannot be read")?;
+        let image = records
+            .new_image(record)
+            .ok_or("the image cannot be read")?;
         let mut fresh = Vec::new();
         for (name, value) in &image {
             let Some((limit, field)) = LimitField::split(name) else {
