@@ -94,7 +94,7 @@ async fn a_component_that_exceeds_its_limits_gives_a_typed_error_and_nothing_is_
 #[test]
 fn what_all_memories_of_a_component_take_counts_against_its_limit() {
     let limits = Limits {
-        memory: 9 << 20,
+        memory: 129 << 16,
         ..TIGHT
     };
     let load = |pages| {

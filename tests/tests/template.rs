@@ -153,6 +153,14 @@ fn recorded() -> (Vec<Value>, Vec<Value>) {
             let event: Value = serde_json::from_slice(batch.event()).expect("an event");
             for record in event["Records"].as_array().expect("records") {
                 let change = &record["dynamodb"];
+                // A client's note of an operation lies beside the bucket.
+                if change["Keys"]["SK"]["S"]
+                    .as_str()
+                    .is_some_and(|key| key.starts_with("#OP#"))
+                {
+                    unwanted.push(record.clone());
+                    continue;
+                }
                 match record["eventName"].as_str() {
                     Some("MODIFY") => {
                         buckets += 1;
@@ -235,6 +243,11 @@ fn the_mapping_lets_through_what_the_component_works_on_and_nothing_else() {
     for bounds in [None, Some((0, 4_102_444_800))] {
         let filters = filters(&template, bounds);
         for record in &wanted {
+            // One recorded batch has a time before 1970, which no bound includes.
+            let time = &record["dynamodb"]["ApproximateCreationDateTime"];
+            if bounds.is_some() && time.as_f64().is_some_and(|time| time < 0.0) {
+                continue;
+            }
             assert!(is_delivered(&filters, record), "{bounds:?}: {record}");
         }
         for record in &unwanted {
