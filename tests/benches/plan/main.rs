@@ -76,13 +76,16 @@ fn measure(subjects: &mut [Box<dyn Subject>], event: Event, count: usize) -> Row
             samples.add(subject.sample(*times));
         }
     }
-    let names = subjects.iter().map(|subject| subject.name().to_owned());
+    let names: Vec<_> = subjects
+        .iter()
+        .map(|subject| subject.name().to_owned())
+        .collect();
     Row {
         least_memory: subjects
             .iter_mut()
             .map(|subject| subject.least_memory())
             .collect(),
-        subjects: names.zip(samples).collect(),
+        subjects: names.into_iter().zip(samples).collect(),
         writes,
         event,
     }
