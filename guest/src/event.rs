@@ -112,6 +112,10 @@ pub fn text(event: &[u8]) -> Cow<'_, str> {
 ///
 /// # Errors
 /// [`Unreadable`]: it has no records.
+#[expect(
+    clippy::ptr_arg,
+    reason = "borrowed or owned says whether the bytes were UTF-8"
+)]
 pub fn read<'a>(text: &'a Cow<'_, str>) -> Result<Vec<Element<'a>>, Unreadable> {
     match text {
         Cow::Borrowed(text) => parse(text),

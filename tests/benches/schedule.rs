@@ -3,13 +3,17 @@
 //! Each text is read once and evaluated as a refill does: parameters, last reset and next boundary. The time allowed
 //! is a tenth of a plan's default time limit, 500 ms.
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+#[path = "plan/sample.rs"]
+mod sample;
+
+use sample::Samples;
 use std::hint::black_box;
 use weir_logic::schedule::{
     EpochMs, MilliTokens, Parameters, Resets, Schedule, boundary, decode, decode_resets,
 };
 
 const COUNT: usize = 10_000;
+const SAMPLES: usize = 20;
 const NOW: EpochMs = EpochMs(1_717_417_800_000);
 const BASE: Parameters = Parameters {
     capacity: MilliTokens(10_000_000),
@@ -69,29 +73,31 @@ fn evaluate(
     )
 }
 
-fn schedules(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("schedule");
-    group
-        .throughput(Throughput::Elements(COUNT as u64))
-        .sample_size(20);
+#[expect(clippy::print_stdout, reason = "a bench prints what it measured")]
+fn main() {
+    println!("{COUNT} schedules, read and evaluated (median, quartiles):");
     let kinds: [(&str, fn(usize) -> Texts); 2] = [
-        ("business-hours", business_hours),
-        ("long-searches", long_searches),
+        ("business hours", business_hours),
+        ("long searches", long_searches),
     ];
     for (kind, text) in kinds {
         let texts: Vec<_> = (0..COUNT).map(text).collect();
-        group.bench_function(kind, |bencher| {
-            bencher.iter(|| {
-                for (schedule, resets, zone) in &texts {
-                    let schedule = decode(schedule, zone).expect("a schedule");
-                    let resets = decode_resets(resets, zone).expect("resets");
-                    black_box(evaluate(&schedule, &resets));
-                }
-            });
-        });
+        let run = || {
+            for (schedule, resets, zone) in &texts {
+                let schedule = decode(schedule, zone).expect("a schedule");
+                let resets = decode_resets(resets, zone).expect("resets");
+                black_box(evaluate(&schedule, &resets));
+            }
+        };
+        let times = sample::times(sample::taken(1, run));
+        let mut samples = Samples::default();
+        for _ in 0..SAMPLES {
+            samples.add(sample::taken(times, run));
+        }
+        let (wall, processor) = (samples.wall(), samples.processor());
+        println!(
+            "{kind}: {:?} ({:?} to {:?}), of a processor {:?}",
+            wall.middle, wall.low, wall.high, processor.middle
+        );
     }
-    group.finish();
 }
-
-criterion_group!(benches, schedules);
-criterion_main!(benches);

@@ -32,6 +32,7 @@ const CALM: usize = 20;
 const RECORDS: u32 = 100;
 
 #[tokio::main]
+#[expect(clippy::too_many_lines, reason = "one measurement after the other")]
 async fn main() {
     let stage = Stage::start().await;
     let target = stage.target();

@@ -291,6 +291,7 @@ fn types() -> Vec<Case> {
     cases
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn numbers() -> Vec<Case> {
     let mut cases = Vec::new();
     for (text, tokens) in [
@@ -496,6 +497,7 @@ fn names() -> Vec<Case> {
     cases
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn limits() -> Vec<Case> {
     let mut cases = Vec::new();
     for name in [

@@ -139,6 +139,7 @@ async fn an_event_without_records_is_an_empty_batch() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn what_is_no_event_is_refused_with_what_it_is() {
     let record = consumption(1, "ann", 1).json();
     let packed = gzip(record.as_bytes());

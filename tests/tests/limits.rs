@@ -130,6 +130,7 @@ fn two_thousand_splits_in_a_batch_are_planned_within_the_default_time() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one misdeed after the other")]
 async fn a_plan_with_a_forbidden_write_is_refused_as_a_whole() {
     let stage = Stage::start().await;
     let bucket = record::bucket(Generation::C).entity("ann");

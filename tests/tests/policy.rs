@@ -1,4 +1,5 @@
 //! What stands between a plan and the table: each purpose may do its job, and nothing else.
+#![expect(clippy::too_many_lines, reason = "a test is a table of its cases")]
 
 use std::time::Duration;
 use weir::{

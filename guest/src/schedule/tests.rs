@@ -1,3 +1,5 @@
+#![expect(clippy::too_many_lines, reason = "a test is a table of its cases")]
+
 use super::*;
 use alloc::{format, string::ToString};
 

@@ -176,6 +176,7 @@ impl fmt::Display for Kind {
 }
 
 impl fmt::Display for Undecodable {
+    #[expect(clippy::too_many_lines, reason = "a table: one arm for each reason")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoVersion { kind, text } => write!(
