@@ -49,10 +49,10 @@ fn main() {
     let mut subjects = subject::all(&arguments.component, &arguments.python, folder.path());
     let mut report = Report::new(arguments.samples);
     for spread in [Spread::Hot, Spread::Wide] {
-        for count in RECORDS
-            .into_iter()
-            .filter(|count| *count <= arguments.records)
-        {
+        // No records are spread over nothing: once is enough.
+        let is_told = |count: &usize| spread == Spread::Hot || *count > 0;
+        let is_wanted = |count: &usize| *count <= arguments.records && is_told(count);
+        for count in RECORDS.into_iter().filter(is_wanted) {
             let event = Event::new(count, spread, folder.path());
             report.add(measure(&mut subjects, event, arguments.samples));
         }

@@ -141,8 +141,11 @@ impl Component {
     /// Whether an instance with so much memory can make the plan.
     fn fits(&self, memory: usize) -> bool {
         let limits = Limits { memory, ..LIMITS };
-        let planned = Logic::load(&self.copy, None, limits)
-            .and_then(|logic| logic.plan(self.batch(), &self.settings, limits.timeout));
+        // Less than it has at its start.
+        let Ok(logic) = Logic::load(&self.copy, None, limits) else {
+            return false;
+        };
+        let planned = logic.plan(self.batch(), &self.settings, limits.timeout);
         match planned {
             Ok(_) => true,
             Err(LogicError::OutOfMemory { .. }) => false,
