@@ -24,6 +24,7 @@
 
 use crate::{
     contract,
+    limiter::policy::Policy,
     telemetry::{ApplicationLevel, Format},
 };
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
@@ -55,6 +56,9 @@ pub struct Arguments {
     /// The most shards that a bucket is split into [default: 32]
     #[arg(long, env = "MAX_SHARD_COUNT", value_name = "COUNT", help_heading = SETTINGS)]
     max_shard_count: Option<String>,
+    /// What plans are held against beside their purposes: static (the batch's size) or batch (what its records say) [default: batch]
+    #[arg(long, env = "POLICY", value_name = "HOW", help_heading = SETTINGS)]
+    policy: Option<String>,
     /// Writes under way at once [default: 32]
     #[arg(long, env = "WRITE_CONCURRENCY", value_name = "COUNT", help_heading = SETTINGS)]
     write_concurrency: Option<String>,
@@ -194,6 +198,8 @@ pub struct Settings {
     pub bucket: Option<String>,
     /// What the component is told.
     pub logic: contract::Settings,
+    /// What plans are held against.
+    pub policy: Policy,
     /// Writes under way at once, at least 1.
     pub write_concurrency: usize,
     /// Lowest level of log lines.
@@ -345,10 +351,16 @@ impl Arguments {
             "off" => Some(Metrics::Off),
             _ => None,
         })?;
+        let policy = read(&self.policy, "POLICY", "static, batch", |text| match text {
+            "static" => Some(Policy::Static),
+            "batch" => Some(Policy::Batch),
+            _ => None,
+        })?;
         Ok(Settings {
             table: table.unwrap_or_else(|| "rate-limits".into()),
             bucket,
             logic,
+            policy: policy.unwrap_or_default(),
             write_concurrency: concurrency.unwrap_or(32) as usize,
             log_level,
             log_format: self.log_format(),
@@ -706,7 +718,8 @@ mod tests {
 
     #[test]
     fn a_bad_value_names_the_variable_the_value_and_what_is_allowed() {
-        let cases: [(Field, &str, &str); 19] = [
+        let cases: [(Field, &str, &str); 20] = [
+            (|a| &mut a.policy, "none", "POLICY"),
             (|a| &mut a.logic_component, "s3://bucket", "LOGIC_COMPONENT"),
             (|a| &mut a.logic_shadow, "s3:///key", "LOGIC_SHADOW"),
             (|a| &mut a.capture_every, "0", "CAPTURE_EVERY"),

@@ -5,13 +5,14 @@ use weir::{
     batch::{BatchError, Processor},
     component::{Limits, LogicError},
     contract::{
-        Action, Assignment, AttributeValue, Batch, Corrections, Entry, Field, FieldValue, Level,
-        Operation, Plan, Purpose, PutItem, PutObject, Reject, Scope, Settings, Test, Window, Write,
+        Action, Assignment, AttributeValue, Batch, Ceiling, Corrections, Entry, Field, FieldValue,
+        Level, Operation, Plan, Purpose, PutItem, PutObject, Reject, Scope, Settings, Test, Window,
+        Write,
     },
     limiter::policy::{
         self, Breach, Context, LARGEST_ITEM, LARGEST_METADATA, LARGEST_OBJECT, LARGEST_UPDATE,
         LONGEST_NAME, LONGEST_OBJECT_KEY, LONGEST_TEXT, LONGEST_WATERMARK, MOST_ATTRIBUTES,
-        MOST_CHANGES, MOST_FIELDS, MOST_READS, MOST_WRITES,
+        MOST_CHANGES, MOST_FIELDS, MOST_READS, MOST_WRITES, Policy,
     },
 };
 use weir_tests::{
@@ -53,6 +54,7 @@ fn check_under(settings: &Settings, plan: &Plan) -> Result<(), Breach> {
         event: &EVENT,
         now: NOW,
         settings,
+        policy: Policy::Static,
     };
     policy::check(plan, &context)
 }
@@ -1324,14 +1326,19 @@ fn a_refusal_repeats_no_more_of_a_component_than_a_person_reads() {
     assert!(breach.to_string().len() < 1_000);
 }
 
-/// Settings under which plans differ most: with and without corrections, with every line and with few.
+/// Settings under which plans differ most: with and without corrections, with every line and with few, with each
+/// ceiling.
 fn every_settings() -> Vec<Settings> {
     let mut all = Vec::new();
     for corrections in [Corrections::empty(), Corrections::all()] {
-        for level in [Level::Debug, Level::Info] {
+        for (level, ceiling) in [
+            (Level::Debug, Ceiling::Capacity),
+            (Level::Info, Ceiling::Burst),
+        ] {
             let mut settings = aggregator::settings(corrections).logic;
             settings.windows = vec![Window::Hourly, Window::Daily, Window::Monthly];
             settings.level = level;
+            settings.ceiling = ceiling;
             all.push(settings);
         }
     }

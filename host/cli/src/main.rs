@@ -223,8 +223,8 @@ async fn run_replay(replay: &Replay, out: &mut dyn Write) -> anyhow::Result<Exit
                 replay::print(&plan, out)?;
                 writeln!(out)?;
             }
-            if let Err(breach) = policy::check(&plan, &policy::Context::of(&batch, &settings.logic))
-            {
+            let context = policy::Context::of(&batch, &settings.logic).under(settings.policy);
+            if let Err(breach) = policy::check(&plan, &context) {
                 is_allowed = false;
                 writeln!(io::stderr(), "weir: {name}: {breach}")?;
             }

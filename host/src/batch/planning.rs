@@ -5,7 +5,10 @@ use crate::{
     component::{Logic, LogicError},
     contract::{Batch, Level, Plan, Scope, Settings, StoredItem},
     event::Records,
-    limiter::{policy, probe},
+    limiter::{
+        policy::{self, Context, Policy},
+        probe,
+    },
     telemetry::Fields,
 };
 use std::{
@@ -16,8 +19,8 @@ use std::{
 impl Processor {
     /// Passes a new component that plans ordinary records, within policy.
     pub(super) fn vet(&self) -> impl FnOnce(&Logic) -> Result<(), String> + Send + 'static {
-        let settings = self.settings.logic.clone();
-        move |logic| try_out(logic, &settings, logic.limits().timeout)
+        let (settings, policy) = (self.settings.logic.clone(), self.settings.policy);
+        move |logic| try_out(logic, &settings, policy, logic.limits().timeout)
     }
 
     /// Plans the whole batch. Where the component cannot and the one before it can, it is at fault and given up.
@@ -65,14 +68,13 @@ impl Processor {
             .map_err(|error| BatchError::CutOff(error.to_string()))?;
         let started = Instant::now();
         let (logic, settings) = (logic.clone(), self.settings.logic.clone());
-        let batch = batch(part, known, delivery);
+        let (batch, policy) = (batch(part, known, delivery), self.settings.policy);
         let remaining = delivery
             .deadline
             .saturating_duration_since(tokio::time::Instant::now());
         let planned = tokio::task::spawn_blocking(move || {
-            let plan = logic.plan(&batch, &settings, remaining)?;
-            policy::check(&plan, &policy::Context::of(&batch, &settings))?;
-            Ok(plan)
+            let context = Context::of(&batch, &settings).under(policy);
+            policy::check_beside(&context, || Ok(logic.plan(&batch, &settings, remaining)?))
         });
         let planned = planned.await;
         progress.counters.plan_micros += micros(started);
@@ -92,10 +94,13 @@ impl Processor {
             .await
             .map_err(|error| BatchError::CutOff(error.to_string()))?;
         let (logic, settings) = (logic.clone(), self.settings.logic.clone());
+        let policy = self.settings.policy;
         let remaining = delivery
             .deadline
             .saturating_duration_since(tokio::time::Instant::now());
-        match tokio::task::spawn_blocking(move || try_out(&logic, &settings, remaining)).await {
+        let tried =
+            tokio::task::spawn_blocking(move || try_out(&logic, &settings, policy, remaining));
+        match tried.await {
             Ok(Ok(())) => Ok(()),
             _ => Err(error),
         }
@@ -151,12 +156,17 @@ impl Processor {
 }
 
 /// Passes if a component plans ordinary records, within policy; else says why not.
-fn try_out(logic: &Logic, settings: &Settings, remaining: Duration) -> Result<(), String> {
+fn try_out(
+    logic: &Logic,
+    settings: &Settings,
+    policy: Policy,
+    remaining: Duration,
+) -> Result<(), String> {
     let batch = probe::batch();
     let plan = logic
         .plan(&batch, settings, remaining)
         .map_err(|error| format!("it cannot plan ordinary records: {error}"))?;
-    policy::check(&plan, &policy::Context::of(&batch, settings))
+    policy::check(&plan, &Context::of(&batch, settings).under(policy))
         .map_err(|breach| breach.to_string())
 }
 

@@ -5,10 +5,10 @@
 
 use super::Progress;
 use crate::{
-    component::{Logic, LogicError, Patience, Switch},
+    component::{LogicError, Patience, Switch},
     contract::{Batch, Level, Plan, Settings},
     diff::{self, Difference},
-    limiter::policy,
+    limiter::policy::{self, Policy},
     telemetry::{self, Fields, Logger},
 };
 use std::{
@@ -32,6 +32,7 @@ const MOST_LINES: usize = 20;
 /// The second component. One plan of it is made at a time.
 pub(super) struct Shadow {
     switch: Switch,
+    policy: Policy,
     planner: Arc<Semaphore>,
 }
 
@@ -49,9 +50,10 @@ impl Drop for Comparison {
 }
 
 impl Shadow {
-    pub(super) fn new(switch: Switch) -> Self {
+    pub(super) fn new(switch: Switch, policy: Policy) -> Self {
         Self {
             switch,
+            policy,
             planner: Arc::new(Semaphore::new(1)),
         }
     }
@@ -81,10 +83,12 @@ impl Shadow {
             stop: Some(Arc::clone(&stop)),
         };
         let name = format!("{} ({})", logic.description().version, logic.name());
-        let (settings, plan) = (settings.clone(), plan.clone());
+        let (settings, policy, plan) = (settings.clone(), self.policy, plan.clone());
         let planned = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            compare(&logic, &batch, &settings, patience, &plan)
+            let context = policy::Context::of(&batch, &settings).under(policy);
+            let other = logic.plan(&batch, &settings, patience)?;
+            Ok(differences(&plan, &other, &context))
         });
         Some(Comparison {
             planned,
@@ -95,23 +99,16 @@ impl Shadow {
 }
 
 /// How the shadow's plan differs.
-fn compare(
-    logic: &Logic,
-    batch: &Batch,
-    settings: &Settings,
-    patience: Patience,
-    plan: &Plan,
-) -> Result<Vec<Difference>, LogicError> {
-    let other = logic.plan(batch, settings, patience)?;
-    let mut differences = diff::plans(plan, &other);
-    if let Err(breach) = policy::check(&other, &policy::Context::of(batch, settings)) {
+fn differences(plan: &Plan, other: &Plan, context: &policy::Context<'_>) -> Vec<Difference> {
+    let mut differences = diff::plans(plan, other);
+    if let Err(breach) = policy::check(other, context) {
         differences.push(Difference {
             side: diff::Side::New,
             subject: format!("a plan that is refused: {breach}"),
             lines: Vec::new(),
         });
     }
-    Ok(differences)
+    differences
 }
 
 impl Comparison {

@@ -35,7 +35,7 @@ pub(super) fn most_lines(records: usize) -> usize {
 }
 
 /// Windows of which a component may keep usage.
-fn windows(context: &Context<'_>) -> usize {
+pub(super) fn windows(context: &Context<'_>) -> usize {
     context
         .settings
         .windows

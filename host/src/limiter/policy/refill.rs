@@ -13,7 +13,8 @@ pub(super) fn check(write: &UpdateItem, context: &Context<'_>) -> Checked {
         let is_allowed = match change {
             Change::Set(AttributeValue::Number(_)) => attribute == "rf",
             Change::Add(number) => {
-                are_tokens(attribute) && integer(number).is_some_and(|number| number >= 0)
+                limit_of_tokens(attribute).is_some()
+                    && integer(number).is_some_and(|number| number >= 0)
             }
             _ => false,
         };
@@ -50,10 +51,10 @@ pub(super) fn check(write: &UpdateItem, context: &Context<'_>) -> Checked {
     )
 }
 
-/// Whether it is the attribute of a limit's tokens.
-fn are_tokens(attribute: &str) -> bool {
+/// The limit whose tokens an attribute has, if it has a limit's.
+pub(super) fn limit_of_tokens(attribute: &str) -> Option<&str> {
     attribute
         .strip_prefix("b_")
         .and_then(|rest| rest.strip_suffix("_tk"))
-        .is_some_and(|limit| !limit.is_empty())
+        .filter(|limit| !limit.is_empty())
 }

@@ -44,7 +44,7 @@ fn new_count(write: &UpdateItem) -> Result<i128, String> {
 }
 
 /// The number in a value, if it is an integer.
-fn number(value: &AttributeValue) -> Option<i128> {
+pub(super) fn number(value: &AttributeValue) -> Option<i128> {
     match value {
         AttributeValue::Number(number) => integer(number),
         AttributeValue::Text(_) | AttributeValue::Wire(_) => None,
