@@ -11,9 +11,9 @@ use weir::{
     limiter::policy::{
         self, Breach, Context, LARGEST_ITEM, LARGEST_OBJECT, LARGEST_UPDATE, LONGEST_NAME,
         LONGEST_OBJECT_KEY, LONGEST_TEXT, LONGEST_WATERMARK, MOST_ATTRIBUTES, MOST_CHANGES,
-        MOST_FIELDS, MOST_READS, MOST_WRITES, Policy,
+        MOST_FIELDS, MOST_READS, MOST_WRITES,
     },
-    settings::{CEILING, Corrections, LogicSettings, Resolved},
+    settings::{CEILING, Corrections, LogicSettings, Policy, Resolved},
 };
 use weir_tests::{
     aggregator, bad_event, built, corrections,

@@ -57,7 +57,7 @@ impl<'c> Shards<'c> {
         let has_write_tokens = bucket
             .limits
             .get(WRITE_LIMIT)
-            .is_some_and(|limit| limit.capacity > 0);
+            .is_some_and(|limit| limit.capacity.most > 0);
         require(has_write_tokens, "its images show no count of writes")?;
         let mut tested = update
             .conditions
