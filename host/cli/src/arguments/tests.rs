@@ -131,6 +131,7 @@ fn a_bad_value_names_the_variable_the_value_and_what_is_allowed() {
             "-1",
             "WRITE_CONCURRENCY",
         ),
+        (|a| &mut a.component.policy, "none", "POLICY"),
         (|a| &mut a.log.log_level, "loud", "LOG_LEVEL"),
         (|a| &mut a.log.metrics, "statsd", "METRICS"),
         (|a| &mut a.component.logic_sha256, "abc", "LOGIC_SHA256"),
