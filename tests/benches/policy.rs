@@ -3,7 +3,10 @@
 //! `make bench` runs it. The events are those of the bench `plan`: consumption of two limits in generation C, over 50
 //! buckets. `evidence` is the pass over the event, `batch` all of the check with it, `static` the check without it.
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+#[path = "plan/sample.rs"]
+mod sample;
+
+use sample::Samples;
 use std::{hint::black_box, time::Duration};
 use weir::{
     component::Limits,
@@ -23,6 +26,9 @@ const LIMITS: Limits = Limits {
     memory: 256 << 20,
     timeout: Duration::from_secs(5),
 };
+
+/// Samples of each part.
+const SAMPLES: usize = 20;
 
 /// An event of `count` records that consume from 50 buckets in turn.
 fn event(count: usize) -> Vec<u8> {
@@ -44,35 +50,50 @@ fn event(count: usize) -> Vec<u8> {
     record::event(&record::numbered(records.collect::<Vec<_>>()))
 }
 
-fn policy(criterion: &mut Criterion) {
+fn main() {
     let bytes = std::fs::read(built::component("weir_logic")).expect("`make component` builds it");
     let logic = weir::component::Logic::from_bytes("weir_logic.wasm", &bytes, LIMITS);
     let logic = logic.expect("it loads");
     let resolved = logic.resolve(&runner::settings());
     let resolved = resolved.expect("it knows what is asked");
-    let mut group = criterion.benchmark_group("policy");
     for count in [1, 100, 1_000] {
         let batch = runner::batch(event(count), NOW);
         let plan = || logic.plan(&batch, &resolved.settings, LIMITS.timeout);
         let planned = plan().expect("the event can be planned");
         let context = Context::of(&batch, &resolved);
         let text = std::str::from_utf8(&batch.event).expect("it is text");
-        let name = |part| BenchmarkId::new(part, count);
-        group.bench_function(name("plan"), |bencher| bencher.iter(plan));
-        group.bench_function(name("evidence"), |bencher| {
-            bencher.iter(|| Evidence::of(black_box(text)).records());
+        report(count, "plan", || {
+            black_box(plan().expect("a plan"));
+        });
+        report(count, "evidence", || {
+            black_box(Evidence::of(black_box(text)).records());
         });
         for (part, policy) in [("static", Policy::Static), ("batch", Policy::Batch)] {
             let context = context.under(policy);
-            group.bench_function(name(part), |bencher| {
-                bencher.iter(|| policy::check(black_box(&planned), &context));
+            report(count, part, || {
+                policy::check(black_box(&planned), &context).expect("it is allowed");
             });
         }
-        group.bench_function(name("plan and batch"), |bencher| {
-            bencher.iter(|| policy::check_beside(&context, || Ok::<_, Failed>(plan()?)));
+        report(count, "plan and batch", || {
+            let plan = policy::check_beside(&context, || Ok::<_, Failed>(plan()?));
+            black_box(plan.expect("a plan"));
         });
     }
-    group.finish();
+}
+
+/// Measures a part and prints what it took.
+#[expect(clippy::print_stdout, reason = "a bench prints what it measured")]
+fn report(count: usize, part: &str, mut run: impl FnMut()) {
+    let times = sample::times(sample::taken(1, &mut run));
+    let mut samples = Samples::default();
+    for _ in 0..SAMPLES {
+        samples.add(sample::taken(times, &mut run));
+    }
+    let (wall, processor) = (samples.wall(), samples.processor());
+    println!(
+        "{count} records, {part}: {:?} ({:?} to {:?}), of a processor {:?}",
+        wall.middle, wall.low, wall.high, processor.middle
+    );
 }
 
 /// Why there is no plan, or none that is allowed.
@@ -90,10 +111,3 @@ impl From<weir::component::LogicError> for Failed {
         Self
     }
 }
-
-criterion_group! {
-    name = benches;
-    config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(3));
-    targets = policy
-}
-criterion_main!(benches);

@@ -86,7 +86,7 @@ fn names_that_this_host_has_never_heard_of_are_left_to_the_component() {
 
 #[test]
 fn a_bad_value_names_the_variable_the_value_and_what_is_allowed() {
-    let cases: [(Field, &str, &str); 21] = [
+    let cases: [(Field, &str, &str); 22] = [
         (
             |a| &mut a.component.logic_component,
             "s3://bucket",
