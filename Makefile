@@ -304,6 +304,7 @@ AGGREGATOR := $(AGGREGATOR_VENV)/bin/zae-limiter
 bench: $(COMPONENT) $(AGGREGATOR) ## Measure planning, natively, in the component and beside the Python aggregator, and exchanging components
 	$(CARGO) bench -p weir-tests --bench plan -- $(BENCH)
 	$(CARGO) bench -p weir-tests --bench schedule
+	$(CARGO) bench -p weir-tests --bench policy
 	$(CARGO) bench -p weir-tests --bench swap
 
 bench-lambda: package-$(HOST_ARCHITECTURE) $(AGGREGATOR) ## Measure cold start, invocations and memory beside the Python aggregator

@@ -137,7 +137,7 @@ impl Processor {
 
     /// With a second component, whose plans are compared and thrown away.
     pub fn with_shadow(mut self, shadow: impl Into<HotSwap>) -> Self {
-        self.shadow = Some(Shadow::new(shadow.into()));
+        self.shadow = Some(Shadow::new(shadow.into(), self.settings.policy));
         self
     }
 

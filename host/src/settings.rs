@@ -37,6 +37,8 @@ pub struct Settings {
     pub bucket: Option<String>,
     /// What is asked of the component.
     pub logic: LogicSettings,
+    /// What its plans are held against.
+    pub policy: Policy,
     /// The most writes in flight at once, at least 1.
     pub write_concurrency: usize,
     /// Where metrics go, if the operator says.
@@ -47,6 +49,16 @@ pub struct Settings {
     pub capture: Option<Capture>,
     /// How AWS is reached.
     pub connection: Connection,
+}
+
+/// What a plan is held against beside its purposes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// The size of the batch.
+    Static,
+    /// What the batch says.
+    #[default]
+    Batch,
 }
 
 /// Where metrics go.
@@ -78,6 +90,7 @@ impl Default for Settings {
             table: "rate-limits".into(),
             bucket: None,
             logic: LogicSettings::default(),
+            policy: Policy::default(),
             write_concurrency: 32,
             metrics: None,
             component: Component::default(),

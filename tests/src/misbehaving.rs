@@ -10,7 +10,7 @@ use crate::{
 use weir::{
     batch::Processor,
     component::{Limits, Logic},
-    settings::Settings,
+    settings::{Policy, Settings},
 };
 
 pub use misdeed::{BEHAVE, Misdeed, POISON};
@@ -24,6 +24,8 @@ pub fn logic(limits: Limits) -> Logic {
 /// Settings with these limits, under which it commits a misdeed on every batch that is not named [`BEHAVE`].
 pub fn settings(limits: Limits, always: Option<Misdeed>) -> Settings {
     let mut settings = stage::settings();
+    // Even what it writes when it behaves is not about the batch.
+    settings.policy = Policy::Static;
     settings.component.timeout = limits.timeout;
     settings.component.memory = limits.memory;
     if let Some(misdeed) = always {

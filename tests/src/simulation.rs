@@ -284,6 +284,11 @@ impl fmt::Display for Course {
 
 /// Plays a scenario.
 pub fn run(scenario: &Scenario) -> Course {
+    run_seen(scenario, |_, _| ())
+}
+
+/// Plays a scenario before somebody who sees each event, and the time of its processing.
+pub fn run_seen(scenario: &Scenario, mut see: impl FnMut(&[u8], u64)) -> Course {
     let mut course = Course {
         scenario: scenario.clone(),
         counts: vec![(0, 1)],
@@ -310,7 +315,9 @@ pub fn run(scenario: &Scenario) -> Course {
         source.receive(&mut table);
         // Each takes records away, and what it writes is few and new.
         while let Some(batch) = source.batch(table.clock()) {
-            process(&mut table, &event(&batch), &settings);
+            let event = event(&batch);
+            see(&event, table.clock());
+            process(&mut table, &event, &settings);
             source.receive(&mut table);
             course.batches += 1;
             let count = number(&table.items()[&shard(0)], "shard_count");

@@ -130,6 +130,7 @@ async fn a_bad_setting_exits_2_and_names_the_variable_the_value_and_what_is_allo
         ("BURST_CEILING", "1", "true, false"),
         ("MAX_SHARD_COUNT", "0", "a whole number from 1 to 1024"),
         ("WRITE_CONCURRENCY", "-1", "a whole number from 1 to 1000"),
+        ("POLICY", "none", "static, batch"),
         ("LOG_LEVEL", "loud", "debug, info, warning, error"),
         ("METRICS", "statsd", "emf, off"),
         ("LOGIC_SHA256", "abc", "64 hexadecimal digits"),

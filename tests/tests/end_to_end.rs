@@ -127,6 +127,10 @@ enum Trouble {
 
 /// What is right in the end, though the first deliveries go wrong, each in another way.
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one course of deliveries, fault after fault"
+)]
 async fn whatever_goes_wrong_with_deliveries_the_usage_is_exact_in_the_end() {
     const THROTTLED: Fault = Fault::Refused(400, "ThrottlingException");
     const FORBIDDEN: Fault = Fault::Refused(403, "AccessDenied");

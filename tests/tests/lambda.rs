@@ -130,6 +130,7 @@ async fn a_record_on_which_the_component_fails_is_put_aside_and_the_others_are_c
         .on(&stage)
         .with("LOGIC_COMPONENT", component)
         .with("LOGIC_TIMEOUT_MS", "500")
+        .with("POLICY", "static")
         .start()
         .await;
     let poisoned = |place, misdeed| {

@@ -14,7 +14,7 @@ use weir::{
         LONGEST_OBJECT_KEY, LONGEST_TEXT, LONGEST_WATERMARK, MOST_ATTRIBUTES, MOST_CHANGES,
         MOST_FIELDS, MOST_READS, MOST_WRITES,
     },
-    settings::{Corrections, LogicSettings, Resolved},
+    settings::{CEILING, Corrections, LogicSettings, Policy, Resolved},
 };
 use weir_tests::{
     aggregator, bad_event, built, corrections,
@@ -64,6 +64,7 @@ fn check_under(settings: &LogicSettings, plan: &Plan) -> Result<(), Breach> {
         now: NOW,
         settings: &resolved.settings,
         max_shard_count: resolved.max_shard_count,
+        policy: Policy::Static,
     };
     policy::check(plan, &context)
 }
@@ -1443,14 +1444,21 @@ fn a_refusal_repeats_no_more_of_a_component_than_a_person_reads() {
     assert!(breach.to_string().len() < 1_000);
 }
 
-/// Settings under which plans differ most: with and without corrections, with every line and with few.
+/// Settings under which plans differ most: with and without corrections, with every line and with few, by the rules
+/// of each generation, with each ceiling.
 fn every_settings() -> Vec<LogicSettings> {
     let mut all = Vec::new();
     for corrections in [corrections::none(), corrections::all()] {
-        for (level, rules) in [(Level::Debug, "d"), (Level::Info, "d"), (Level::Info, "c")] {
+        for (level, rules, ceiling) in [
+            (Level::Debug, "d", "capacity"),
+            (Level::Info, "d", "burst"),
+            (Level::Info, "c", "capacity"),
+            (Level::Info, "c", "burst"),
+        ] {
             let mut settings = aggregator::settings(corrections.clone()).logic;
             settings.windows = vec!["hourly".into(), "daily".into(), "monthly".into()];
             settings.set_option(options::generation(rules));
+            settings.set_option(options::option(CEILING, ceiling));
             settings.level = level;
             all.push(settings);
         }

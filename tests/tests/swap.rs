@@ -591,6 +591,10 @@ async fn a_new_file_of_equal_size_and_time_takes_over() {
 /// The demo's traffic, while new versions of the component come as fast as the host takes note of them, a second apart
 /// at the least: good and bad in turn.
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one course of versions, one after the other"
+)]
 fn under_load_good_and_bad_versions_come_and_no_batch_is_lost_or_applied_twice() {
     let versions: [(&str, Vec<u8>); 14] = [
         ("exchanged", versions::faulty(Fault::None)),

@@ -70,6 +70,7 @@ impl Arguments {
             table: place.table,
             bucket: place.bucket,
             logic,
+            policy: self.component.policy()?,
             write_concurrency: place.write_concurrency,
             metrics: self.log.metrics()?,
             component: self.component.read()?,

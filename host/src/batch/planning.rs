@@ -5,9 +5,12 @@ use crate::{
     component::{Logic, LogicError},
     contract::{Level, Plan, Scope},
     event::{BatchIndex, Records},
-    limiter::{policy, probe},
+    limiter::{
+        policy::{self, Context},
+        probe,
+    },
     notice::Notice,
-    settings::LogicSettings,
+    settings::{LogicSettings, Policy},
     telemetry::Fields,
 };
 use std::{
@@ -19,8 +22,8 @@ use std::{
 impl Processor {
     /// Passes a new component that plans ordinary records, within policy.
     pub(super) fn vet(&self) -> impl FnOnce(&Logic) -> Result<(), String> + Send + 'static {
-        let settings = self.settings.logic.clone();
-        move |logic| try_out(logic, &settings, logic.limits().timeout)
+        let (settings, policy) = (self.settings.logic.clone(), self.settings.policy);
+        move |logic| try_out(logic, &settings, policy, logic.limits().timeout)
     }
 }
 
@@ -59,12 +62,14 @@ impl Run<'_> {
     async fn plan_with(&mut self, logic: &Logic, part: &Part) -> Result<Plan, BatchError> {
         let started = Instant::now();
         let (logic, batch) = (logic.clone(), Arc::clone(&part.batch));
+        let policy = self.processor.settings.policy;
         let planned = self
             .on_a_core(move |asked, remaining| -> Result<Plan, BatchError> {
                 let resolved = logic.resolve(asked)?;
-                let plan = logic.plan(&batch, &resolved.settings, remaining)?;
-                policy::check(&plan, &policy::Context::of(&batch, &resolved))?;
-                Ok(plan)
+                let context = Context::of(&batch, &resolved).under(policy);
+                policy::check_beside(&context, || {
+                    Ok(logic.plan(&batch, &resolved.settings, remaining)?)
+                })
             })
             .await;
         self.progress.note(Notice::PlanningTook {
@@ -76,8 +81,9 @@ impl Run<'_> {
     /// Passes if the component plans ordinary records; then the batch's own are at fault.
     pub(super) async fn probe(&self, error: BatchError) -> Result<(), BatchError> {
         let logic = self.logic.clone();
+        let policy = self.processor.settings.policy;
         let tried = self
-            .on_a_core(move |asked, remaining| try_out(&logic, asked, remaining))
+            .on_a_core(move |asked, remaining| try_out(&logic, asked, policy, remaining))
             .await;
         match tried {
             Ok(Ok(())) => Ok(()),
@@ -147,13 +153,18 @@ impl Run<'_> {
 }
 
 /// Passes if a component plans ordinary records, within policy; else says why not.
-fn try_out(logic: &Logic, asked: &LogicSettings, remaining: Duration) -> Result<(), String> {
+fn try_out(
+    logic: &Logic,
+    asked: &LogicSettings,
+    policy: Policy,
+    remaining: Duration,
+) -> Result<(), String> {
     let resolved = logic.resolve(asked).map_err(|error| error.to_string())?;
     let batch = probe::batch();
     let plan = logic
         .plan(&batch, &resolved.settings, remaining)
         .map_err(|error| format!("it cannot plan ordinary records: {error}"))?;
-    policy::check(&plan, &policy::Context::of(&batch, &resolved))
+    policy::check(&plan, &Context::of(&batch, &resolved).under(policy))
         .map_err(|breach| breach.to_string())
 }
 

@@ -9,9 +9,13 @@ use super::{
     sent::Sent,
 };
 use crate::{
-    contract::{Entry, Fact, GroupEntry, Key, Level, OnConflict, Plan, Reject, StoredItem, Write},
+    contract::{
+        Entry, Fact, GroupEntry, Key, Level, OnConflict, Plan, Purpose, Reject, StoredItem, Write,
+    },
     event::BatchIndex,
+    limiter::policy::{self, Breach},
     notice::Notice,
+    settings::Policy,
     store::{Failure, Kind, StoredObject, Written},
     telemetry::Fields,
 };
@@ -31,6 +35,8 @@ pub(super) struct Rounds<'r, 'p> {
     applied: HashSet<String>,
     /// Ids of the writes that are not made again.
     settled: HashSet<String>,
+    /// Whether a plan had usage.
+    has_counted: bool,
     /// Writes that need another plan.
     waiting: Vec<Waiting>,
     /// Writes that failed, and the batch must tell why.
@@ -114,6 +120,7 @@ impl<'r, 'p> Rounds<'r, 'p> {
             round: 0,
             applied: HashSet::new(),
             settled: HashSet::new(),
+            has_counted: false,
             waiting: Vec::new(),
             undecided: Vec::new(),
             said: HashSet::new(),
@@ -192,6 +199,7 @@ impl<'r, 'p> Rounds<'r, 'p> {
         let open = writes.into_iter().map(Sent::split);
         let open = open.filter(|(sent, _)| !self.settled.contains(&sent.id));
         let (sent, requests): (Vec<_>, Vec<_>) = open.unzip();
+        self.has_counted |= sent.iter().any(|sent| sent.purpose == Purpose::Usage);
         let started = Instant::now();
         let (target, effort) = (&self.run.processor.target, &self.run.progress.effort);
         let written = target.apply(requests, effort).await;
@@ -272,12 +280,27 @@ impl<'r, 'p> Rounds<'r, 'p> {
             Unfinished::NoPlan(BatchError::CutOff(failure.to_string()))
         })?;
         self.part.show(&items);
-        self.run.plan(self.part).await.map_err(|error| {
+        let planned = self.run.plan(self.part).await;
+        let planned = planned.and_then(|plan| {
+            self.check_again(&plan)?;
+            Ok(plan)
+        });
+        planned.map_err(|error| {
             if matches!(error, BatchError::Logic(_) | BatchError::Breach(_)) {
                 self.run.processor.switch.roll_back(&self.run.logic, &error);
             }
             Unfinished::NoPlan(error)
         })
+    }
+
+    /// Once a plan had usage, those after it have no other: each of its writes is settled by now, or waits.
+    fn check_again(&self, plan: &Plan) -> Result<(), Breach> {
+        if !self.has_counted || self.run.processor.settings.policy == Policy::Static {
+            return Ok(());
+        }
+        let waiting = self.waiting.iter();
+        let waiting: HashSet<&str> = waiting.map(|waiting| waiting.sent.id.as_str()).collect();
+        policy::check_again(plan, |id| self.settled.contains(id) || waiting.contains(id))
     }
 
     /// Has what is open delivered again: the writes that wait, and the first `records` of the part.

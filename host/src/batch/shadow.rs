@@ -5,12 +5,12 @@
 
 use super::{part::Part, run::Run};
 use crate::{
-    component::{HotSwap, Logic, LogicError, TimeBudget},
-    contract::{Batch, Plan},
+    component::{HotSwap, LogicError, TimeBudget},
+    contract::Plan,
     diff::{self, Difference, Side, Subject},
     limiter::policy,
     notice::Notice,
-    settings::LogicSettings,
+    settings::Policy,
 };
 use std::{
     sync::{
@@ -33,6 +33,7 @@ const MAX_LINES: usize = 20;
 /// The second component. One plan of it is made at a time.
 pub(super) struct Shadow {
     switch: HotSwap,
+    policy: Policy,
     planner: Arc<Semaphore>,
 }
 
@@ -50,9 +51,10 @@ impl Drop for Comparison {
 }
 
 impl Shadow {
-    pub(super) fn new(switch: HotSwap) -> Self {
+    pub(super) fn new(switch: HotSwap, policy: Policy) -> Self {
         Self {
             switch,
+            policy,
             planner: Arc::new(Semaphore::new(1)),
         }
     }
@@ -78,11 +80,14 @@ impl Shadow {
             stop: Some(Arc::clone(&stop)),
         };
         let name = format!("{} ({})", logic.description().version, logic.name());
-        let asked = run.processor.settings.logic.clone();
+        let (asked, policy) = (run.processor.settings.logic.clone(), self.policy);
         let (batch, plan) = (Arc::clone(&whole.batch), plan.clone());
         let planned = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            compare(&logic, &batch, &asked, budget, &plan)
+            let resolved = logic.resolve(&asked)?;
+            let context = policy::Context::of(&batch, &resolved).under(policy);
+            let other = logic.plan(&batch, &resolved.settings, budget)?;
+            Ok(differences(&plan, &other, &context))
         });
         Some(Comparison {
             planned,
@@ -93,24 +98,16 @@ impl Shadow {
 }
 
 /// How the shadow's plan differs.
-fn compare(
-    logic: &Logic,
-    batch: &Batch,
-    asked: &LogicSettings,
-    budget: TimeBudget,
-    plan: &Plan,
-) -> Result<Vec<Difference>, LogicError> {
-    let resolved = logic.resolve(asked)?;
-    let other = logic.plan(batch, &resolved.settings, budget)?;
-    let mut differences = diff::plans(plan, &other);
-    if let Err(breach) = policy::check(&other, &policy::Context::of(batch, &resolved)) {
+fn differences(plan: &Plan, other: &Plan, context: &policy::Context<'_>) -> Vec<Difference> {
+    let mut differences = diff::plans(plan, other);
+    if let Err(breach) = policy::check(other, context) {
         differences.push(Difference {
             side: Side::New,
             subject: Subject::Refused(breach),
             details: Vec::new(),
         });
     }
-    Ok(differences)
+    differences
 }
 
 /// How a comparison ended.

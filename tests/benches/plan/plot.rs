@@ -46,9 +46,9 @@ fn axes(svg: &mut String) {
     let (right, bottom) = (WIDTH - MARGIN, HEIGHT - MARGIN);
     for power in RECORDS.0 as i32..=RECORDS.1 as i32 {
         let x = across(10_f64.powi(power));
-        write!(
+        writeln!(
             svg,
-            "<path d=\"M{x:.1} {MARGIN}V{bottom}\" stroke=\"#ddd\"/><text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n",
+            "<path d=\"M{x:.1} {MARGIN}V{bottom}\" stroke=\"#ddd\"/><text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
             bottom + 18.0,
             10_i32.pow(power.unsigned_abs())
         )
@@ -56,18 +56,18 @@ fn axes(svg: &mut String) {
     }
     for power in MICROSECONDS.0 as i32..=MICROSECONDS.1 as i32 {
         let y = up(10_f64.powi(power));
-        write!(
+        writeln!(
             svg,
-            "<path d=\"M{MARGIN} {y:.1}H{right}\" stroke=\"#ddd\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
+            "<path d=\"M{MARGIN} {y:.1}H{right}\" stroke=\"#ddd\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
             MARGIN - 6.0,
             y + 4.0,
             ["1 µs", "10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s", "10 s"][power as usize]
         )
         .expect("text");
     }
-    write!(
+    writeln!(
         svg,
-        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">records</text>\n",
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">records</text>",
         WIDTH / 2.0,
         HEIGHT - 16.0
     )

@@ -149,8 +149,8 @@ fn time(time: Duration) -> String {
 
 fn size(bytes: usize) -> String {
     match bytes {
-        ..10_000 => format!("{bytes} B"),
-        ..1_000_000 => format!("{} kB", bytes / 1_000),
+        0..=9_999 => format!("{bytes} B"),
+        10_000..=999_999 => format!("{} kB", bytes / 1_000),
         _ => format!("{:.1} MB", bytes as f64 / 1e6),
     }
 }

@@ -5,7 +5,10 @@ use super::{
     value::{BadArgument, read, within},
 };
 use std::time::Duration;
-use weir::{location::Location, settings::Component};
+use weir::{
+    location::Location,
+    settings::{Component, Policy},
+};
 
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct ComponentArguments {
@@ -27,6 +30,9 @@ pub(super) struct ComponentArguments {
     /// Memory limit of the component, in MiB [default: 256]
     #[arg(long, env = "LOGIC_MEMORY_MIB", value_name = "MIB", help_heading = SETTINGS)]
     pub(super) logic_memory_mib: Option<String>,
+    /// What its plans are held against: batch (what the records say) or static (the size of the batch) [default: batch]
+    #[arg(long, env = "POLICY", value_name = "HOW", help_heading = SETTINGS)]
+    pub(super) policy: Option<String>,
 }
 
 /// What a location may be.
@@ -75,6 +81,16 @@ impl ComponentArguments {
             poll_interval: poll_interval.map(|seconds| Duration::from_secs(seconds.into())),
             shadow,
         })
+    }
+
+    /// What its plans are held against.
+    pub(super) fn policy(&self) -> Result<Policy, BadArgument> {
+        let policy = read(&self.policy, "POLICY", "static, batch", |text| match text {
+            "static" => Some(Policy::Static),
+            "batch" => Some(Policy::Batch),
+            _ => None,
+        })?;
+        Ok(policy.unwrap_or_default())
     }
 }
 

@@ -86,7 +86,7 @@ fn names_that_this_host_has_never_heard_of_are_left_to_the_component() {
 
 #[test]
 fn a_bad_value_names_the_variable_the_value_and_what_is_allowed() {
-    let cases: [(Field, &str, &str); 21] = [
+    let cases: [(Field, &str, &str); 22] = [
         (
             |a| &mut a.component.logic_component,
             "s3://bucket",
@@ -131,6 +131,7 @@ fn a_bad_value_names_the_variable_the_value_and_what_is_allowed() {
             "-1",
             "WRITE_CONCURRENCY",
         ),
+        (|a| &mut a.component.policy, "none", "POLICY"),
         (|a| &mut a.log.log_level, "loud", "LOG_LEVEL"),
         (|a| &mut a.log.metrics, "statsd", "METRICS"),
         (|a| &mut a.component.logic_sha256, "abc", "LOGIC_SHA256"),

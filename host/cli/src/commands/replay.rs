@@ -14,7 +14,7 @@ use std::{
 use weir::{
     component::Logic,
     limiter::policy::{self, Context as PolicyContext},
-    settings::Resolved,
+    settings::{Policy, Resolved},
 };
 
 #[derive(Args)]
@@ -34,7 +34,7 @@ impl Replay {
         let mut code = ExitCode::SUCCESS;
         for file in &self.events.files {
             for given in input::batches(file, &self.events.moment, input::unknown)? {
-                if !self.print(&logic, &resolved, given, out)? {
+                if !self.print(&logic, (&resolved, settings.policy), given, out)? {
                     code = ExitCode::FAILURE;
                 }
             }
@@ -46,7 +46,7 @@ impl Replay {
     fn print(
         &self,
         logic: &Logic,
-        resolved: &Resolved,
+        (resolved, policy): (&Resolved, Policy),
         Given { name, batch, .. }: Given,
         out: &mut dyn Write,
     ) -> anyhow::Result<bool> {
@@ -60,7 +60,8 @@ impl Replay {
             plan::print(&plan, out)?;
             writeln!(out)?;
         }
-        let checked = policy::check(&plan, &PolicyContext::of(&batch, resolved));
+        let context = PolicyContext::of(&batch, resolved).under(policy);
+        let checked = policy::check(&plan, &context);
         if let Err(breach) = &checked {
             writeln!(io::stderr(), "weir: {name}: {breach}")?;
         }

@@ -8,7 +8,7 @@ use crate::contract::{Assignment, AttributeValue, Change, Condition, Test, Updat
 const AHEAD: u64 = 60_000;
 
 /// When the bucket was last refilled.
-const LAST_REFILL: &str = "rf";
+pub(super) const LAST_REFILL: &str = "rf";
 
 /// Until when clients go by what the bucket says.
 const VALID_UNTIL: &str = "vu";
@@ -96,14 +96,15 @@ fn is_allowed(
 }
 
 /// An attribute of a bucket that a refill may change.
-enum Field<'a> {
+pub(super) enum Field<'a> {
     LastRefill,
     ValidUntil,
     /// Of a limit: its name, and which.
     Limit(&'a str, &'a str),
 }
 
-fn field(attribute: &str) -> Option<Field<'_>> {
+/// Which attribute of a bucket this is.
+pub(super) fn field(attribute: &str) -> Option<Field<'_>> {
     match attribute {
         LAST_REFILL => Some(Field::LastRefill),
         VALID_UNTIL => Some(Field::ValidUntil),
@@ -115,7 +116,7 @@ fn field(attribute: &str) -> Option<Field<'_>> {
 }
 
 /// The integer that an attribute is set to.
-fn set(change: &Change) -> Option<i128> {
+pub(super) fn set(change: &Change) -> Option<i128> {
     match change {
         Change::Set(AttributeValue::Number(number)) => integer(number),
         _ => None,

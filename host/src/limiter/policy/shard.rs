@@ -1,7 +1,7 @@
 //! Shards: how many a bucket has, and new ones.
 
 use super::{
-    Checked, Context,
+    Checked, Context, Policy,
     key::{self, Bucket, Shard, consists_of},
     number::integer,
     require,
@@ -45,7 +45,7 @@ fn new_count(write: &UpdateItem) -> Result<i128, String> {
 }
 
 /// The number in a value, if it is an integer.
-fn number(value: &AttributeValue) -> Option<i128> {
+pub(super) fn number(value: &AttributeValue) -> Option<i128> {
     match value {
         AttributeValue::Number(number) => integer(number),
         AttributeValue::Text(_) | AttributeValue::Wire(_) => None,
@@ -160,7 +160,9 @@ pub(super) fn check_new(put: &PutItem, context: &Context<'_>) -> Checked {
         let name = attribute.name.as_str();
         check_name(name)?;
         require(
-            follows(name, &attribute.value, &bucket),
+            // Whatever a bucket's image says of itself is held against the image.
+            (context.policy == Policy::Batch && !is_set(name))
+                || follows(name, &attribute.value, &bucket),
             format_args!("its `{name}` does not follow from its key"),
         )?;
         if name == "shard_count" {
@@ -172,6 +174,11 @@ pub(super) fn check_new(put: &PutItem, context: &Context<'_>) -> Checked {
         .shard
         .ok_or("it is not a further shard of a bucket")?;
     check_place(shard, count, context)
+}
+
+/// Whether each shard has its own value of this, which is not that of shard 0.
+fn is_set(name: &str) -> bool {
+    matches!(name, "PK" | "SK" | "GSI2SK" | "GSI3SK" | "GSI4SK")
 }
 
 /// Whether a shard of that key has this value, if it is one that says whose it is.

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 pub const LONGEST_WATERMARK: usize = 70;
 
 /// What the name of every watermark begins with.
-const WATERMARK: &str = "_applied_";
+pub(super) const WATERMARK: &str = "_applied_";
 
 /// Seconds in a day.
 const DAY: u64 = 86_400;
