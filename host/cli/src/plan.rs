@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use std::io::{self, Write as Out};
-use weir::contract::{
-    Action, Assignment, Attribute, AttributeValue, Change, Condition, Entry, Field, FieldValue,
-    Level, Operation, Plan, Test, Write,
+use weir::{
+    contract::{Action, Assignment, Attribute, Condition, Entry, Operation, Plan, Write},
+    wording,
 };
 
 /// Prints a plan as a person reads it.
@@ -41,37 +41,15 @@ pub fn print(plan: &Plan, out: &mut dyn Out) -> io::Result<()> {
 }
 
 /// Prints a write as a person reads it.
-///
-/// # Errors
-/// Those of `out`.
-pub fn print_write(write: &Write, out: &mut dyn Out) -> io::Result<()> {
+fn print_write(write: &Write, out: &mut dyn Out) -> io::Result<()> {
     writeln!(out, "{} {}", write.purpose, write.operation.target())?;
     print_operation(&write.operation, out)?;
-    let records: Vec<_> = write.records.iter().map(ToString::to_string).collect();
-    let records = match records.as_slice() {
-        [] => "no record".into(),
-        records => format!("records {}", records.join(", ")),
-    };
-    writeln!(out, "  for {records} ({} updates)", write.updates)
+    writeln!(out, "  {}", wording::records(&write.records, write.updates))
 }
 
 /// Prints a log line as a person reads it.
-///
-/// # Errors
-/// Those of `out`.
-pub fn print_entry(entry: &Entry, out: &mut dyn Out) -> io::Result<()> {
-    let level = match entry.level {
-        Level::Debug => "DEBUG",
-        Level::Info => "INFO",
-        Level::Warning => "WARNING",
-        Level::Error => "ERROR",
-    };
-    let fields: Vec<_> = entry
-        .fields
-        .iter()
-        .map(|Field { name, value }| format!(" {name}={}", field(value)))
-        .collect();
-    writeln!(out, "{level} {}{}", entry.message, fields.concat())
+fn print_entry(entry: &Entry, out: &mut dyn Out) -> io::Result<()> {
+    writeln!(out, "{}", wording::entry(entry))
 }
 
 fn print_operation(operation: &Operation, out: &mut dyn Out) -> io::Result<()> {
@@ -90,12 +68,8 @@ fn print_operation(operation: &Operation, out: &mut dyn Out) -> io::Result<()> {
             }
         }),
         Operation::PutObject(object) => {
-            writeln!(
-                out,
-                "  {}, {} bytes, stored with gzip",
-                object.content_type,
-                object.body.len()
-            )?;
+            let object_line = wording::object(&object.content_type, object.body.len());
+            writeln!(out, "  {object_line}")?;
             String::from_utf8_lossy(&object.body)
                 .lines()
                 .try_for_each(|line| writeln!(out, "  | {line}"))
@@ -108,64 +82,24 @@ fn print_update(
     conditions: &[Condition],
     out: &mut dyn Out,
 ) -> io::Result<()> {
-    for Assignment { attribute, change } in assignments {
-        match change {
-            Change::Set(to) => writeln!(out, "  set     {attribute} = {}", value(to))?,
-            Change::SetIfAbsent(to) => writeln!(out, "  default {attribute} = {}", value(to))?,
-            Change::Add(number) => writeln!(
-                out,
-                "  add     {attribute} {}{number}",
-                if number.starts_with('-') { "" } else { "+" }
-            )?,
-            Change::Remove => writeln!(out, "  remove  {attribute}")?,
-        }
+    for assignment in assignments {
+        writeln!(out, "  {}", wording::assignment(assignment))?;
     }
     print_conditions(conditions, out)
 }
 
 fn print_put(item: &[Attribute], conditions: &[Condition], out: &mut dyn Out) -> io::Result<()> {
     for attribute in item {
-        writeln!(
-            out,
-            "  put     {} = {}",
-            attribute.name,
-            value(&attribute.value)
-        )?;
+        writeln!(out, "  {}", wording::attribute(attribute))?;
     }
     print_conditions(conditions, out)
 }
 
 fn print_conditions(conditions: &[Condition], out: &mut dyn Out) -> io::Result<()> {
-    for Condition { attribute, test } in conditions {
-        let test = match test {
-            Test::Absent => "is absent".into(),
-            Test::Present => "is present".into(),
-            Test::Equals(to) => format!("= {}", value(to)),
-            Test::AtMost(than) => format!("<= {}", value(than)),
-            Test::AtLeast(than) => format!(">= {}", value(than)),
-            Test::AbsentOrEquals(to) => format!("is absent or = {}", value(to)),
-            Test::AbsentOrLessThan(than) => format!("is absent or < {}", value(than)),
-        };
-        writeln!(out, "  if      {attribute} {test}")?;
+    for condition in conditions {
+        writeln!(out, "  {}", wording::condition(condition))?;
     }
     Ok(())
-}
-
-fn value(value: &AttributeValue) -> String {
-    match value {
-        AttributeValue::Text(text) => format!("{text:?}"),
-        AttributeValue::Number(number) => number.clone(),
-        AttributeValue::Wire(json) => json.clone(),
-    }
-}
-
-fn field(value: &FieldValue) -> String {
-    match value {
-        FieldValue::Text(text) => format!("{text:?}"),
-        FieldValue::Number(json) | FieldValue::Json(json) => json.clone(),
-        FieldValue::Texts(texts) => format!("{texts:?}"),
-        FieldValue::Fact(fact) => format!("<{fact:?}>"),
-    }
 }
 
 /// A plan as JSON; objects' bodies as text.
