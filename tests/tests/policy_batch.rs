@@ -1,6 +1,7 @@
 //! What a plan is held against beside its purposes: its batch. A component that adds what nobody consumed, gives tokens
 //! that time has not brought, or touches what no record is about is refused, though each of its writes is of a form that
 //! its purpose has. The plans of the real component are not, whatever the batch.
+#![expect(clippy::too_many_lines, reason = "a test is a table of its cases")]
 
 use proptest::{
     collection::vec,

@@ -5,7 +5,7 @@
 //! whole, so that exchanged logic can do what the aggregator does and nothing else. In particular a component cannot
 //! create or delete entities, change limits, or write where a purpose of another kind belongs.
 //!
-//! Most rules look at the plan, the time and the settings, and of the event at its size only. Those of [`batch`] hold a
+//! Most rules look at the plan, the time and the settings, and of the event at its size only. Those of `batch` hold a
 //! plan against what the event says; the operator can do without them ([`Policy`]).
 
 mod batch;
