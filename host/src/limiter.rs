@@ -5,6 +5,7 @@
 pub mod evidence;
 pub(crate) mod failed;
 pub mod filter;
+mod key;
 pub(crate) mod names;
 pub mod policy;
 pub mod probe;

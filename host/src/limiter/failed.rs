@@ -1,7 +1,7 @@
 //! The line of a write that failed. All of it follows from the write, so that a plan carries no text for what seldom
 //! happens.
 
-use super::policy::key::Place;
+use super::key::Place;
 use crate::contract::{
     Action, Change, Entry, Fact, Field, FieldValue, Key, Level, Operation, Purpose, Scope, Write,
 };

@@ -3,6 +3,7 @@
 //! Equal names have equal codes, in keys and attributes alike, so that a plan for a batch with codes has the shape of
 //! the real one.
 
+use super::evidence::WRITE_LIMIT;
 use serde_json::{Map, Value};
 use std::hash::{BuildHasher, RandomState};
 
@@ -57,7 +58,9 @@ impl Codes {
             .strip_prefix("b_")
             .and_then(|rest| rest.rsplit_once('_'))
         {
-            Some((limit, field)) if limit != "wcu" => format!("b_{}_{field}", self.code(limit)),
+            Some((limit, field)) if limit != WRITE_LIMIT => {
+                format!("b_{}_{field}", self.code(limit))
+            }
             _ => name.into(),
         }
     }

@@ -10,7 +10,6 @@
 
 mod batch;
 mod extent;
-pub(super) mod key;
 mod log;
 mod number;
 mod object;
@@ -21,10 +20,9 @@ mod usage;
 
 use crate::{
     contract::{Batch, Key, Operation, Plan, Purpose, Settings, Write},
-    limiter::evidence::Evidence,
+    limiter::{evidence::Evidence, key::Place},
     settings::{Policy, Resolved},
 };
-use key::Place;
 use std::{collections::HashSet, fmt, thread};
 
 pub use extent::{MOST_READS, MOST_WRITES};
@@ -151,7 +149,7 @@ fn check_alone(plan: &Plan, context: &Context<'_>) -> Result<(), Breach> {
 fn check_reads(plan: &Plan) -> Result<(), Breach> {
     let mut asked = HashSet::new();
     for key in &plan.reads {
-        let checked = key::check_length(key)
+        let checked = extent::check_key(key)
             .and_then(|()| {
                 require(
                     Place::of(key).is_some(),

@@ -7,7 +7,7 @@ use super::{
 use std::collections::BTreeSet;
 
 /// Milliseconds of a second.
-const SECOND: i128 = 1000;
+pub(super) const SECOND: i128 = 1000;
 
 /// From one number to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! Which bucket an image is of, by its key (rules: "Keys").
 
+use crate::limiter::key::{Bucket, split_namespace};
+
 /// A bucket, or a shard of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Name<'k> {
@@ -11,23 +13,21 @@ pub(super) struct Name<'k> {
 }
 
 impl<'k> Name<'k> {
-    /// None where the key is that of something else, or breaks a rule.
+    /// None where the key is that of something else, or breaks a rule. The entity of a bucket without shards is the one
+    /// that the image names, whatever its key says.
     pub(super) fn of(pk: &'k str, sk: &'k str, entity_id: &'k str) -> Option<Self> {
         let (namespace, rest) = split_namespace(pk)?;
         if entity_id.is_empty() {
             return None;
         }
-        if let (Some(parts), Some(_)) = (rest.strip_prefix("BUCKET#"), namespace) {
-            let (parts, shard) = parts.rsplit_once('#')?;
-            let (entity, resource) = parts.split_once('#')?;
-            let is_plain = shard == "0" || !shard.starts_with(['0', '+']);
-            return (sk == "#STATE" && is_plain && !entity.is_empty() && !resource.is_empty())
-                .then_some(Self {
-                    namespace,
-                    entity,
-                    resource,
-                    shard: Some(shard.parse().ok()?),
-                });
+        if let Some(parts) = rest.strip_prefix("BUCKET#") {
+            let of = Bucket::of_shard(namespace?, parts, sk)?;
+            return Some(Self {
+                namespace,
+                entity: of.entity,
+                resource: of.resource,
+                shard: of.shard.map(|shard| shard.number),
+            });
         }
         let resource = sk.strip_prefix("#BUCKET#")?;
         (rest.starts_with("ENTITY#") && !resource.is_empty()).then_some(Self {
@@ -42,15 +42,6 @@ impl<'k> Name<'k> {
 /// Whether a partition key is that of an entity's or resource's audit events.
 pub(super) fn is_audit(pk: &str) -> bool {
     split_namespace(pk).is_some_and(|(_, rest)| rest.starts_with("AUDIT#"))
-}
-
-/// The namespace, if the key has one, and what follows it. None where it is empty.
-fn split_namespace(pk: &str) -> Option<(Option<&str>, &str)> {
-    match pk.split_once('/') {
-        Some(("", _)) => None,
-        Some((namespace, rest)) if !namespace.contains('#') => Some((Some(namespace), rest)),
-        _ => Some((None, pk)),
-    }
 }
 
 #[cfg(test)]

@@ -2,15 +2,13 @@
 //!
 //! The host does not evaluate schedules: which entry holds now is the component's to say. So all of them count.
 
-use super::limit::Span;
+use super::{
+    TOKEN,
+    limit::{SECOND, Span},
+};
 
 /// What starts a part of an entry, and what ends one.
 const TAGS: [char; 10] = ['m', 'h', 'D', 'M', 'w', 's', 'c', 'a', 'p', ';'];
-
-/// Thousandths of a token.
-const TOKEN: i128 = 1000;
-/// Milliseconds of a second.
-const SECOND: i128 = 1000;
 
 /// What the entries of a schedule do. A text that cannot be read does something, and nothing honest rests on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

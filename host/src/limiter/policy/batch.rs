@@ -11,10 +11,13 @@ mod refill;
 mod shard;
 mod usage;
 
-use super::{Breach, Checked, Context, breach_of, breach_of_read, key::Place, require};
+use super::{Breach, Checked, Context, breach_of, breach_of_read, require};
 use crate::{
     contract::{Operation, Plan, Purpose, Write},
-    limiter::evidence::{Evidence, Subject},
+    limiter::{
+        evidence::{Evidence, Subject},
+        key::Place,
+    },
 };
 use archive::Archived;
 use shard::Shards;

@@ -4,7 +4,7 @@
 //! archive object at the most, and a risen shard count to one write for each shard. A plan may have twice that usage.
 
 use super::{Breach, Checked, Context, require, shard::MOST_SHARDS};
-use crate::contract::{Change, Operation, Plan, Purpose, Write};
+use crate::contract::{Change, Key, Operation, Plan, Purpose, Write};
 use std::collections::{BTreeMap, HashSet};
 
 /// Writes in one plan, whatever the batch. One of 10,000 records, each of a bucket of its own, with three windows and
@@ -34,6 +34,20 @@ pub(super) fn most_lines(records: usize) -> usize {
 /// Writes of usage that one record may be accounted for in.
 fn windows(context: &Context<'_>) -> usize {
     context.settings.windows.len().saturating_mul(2)
+}
+
+/// Bounds of DynamoDB, in bytes.
+const LONGEST_PK: usize = 2048;
+const LONGEST_SK: usize = 1024;
+
+/// Passes if the table can have such a key.
+pub(super) fn check_key(key: &Key) -> Checked {
+    require(
+        key.pk.len() <= LONGEST_PK && key.sk.len() <= LONGEST_SK,
+        format_args!(
+            "its key is longer than {LONGEST_PK} bytes of PK and {LONGEST_SK} bytes of SK"
+        ),
+    )
 }
 
 /// Passes if the plan is of a size that is worth looking at.

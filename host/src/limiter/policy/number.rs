@@ -10,10 +10,3 @@ pub(super) fn integer(text: &str) -> Option<i128> {
         && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_plain.then(|| text.parse().ok()).flatten()
 }
-
-/// A number written in digits only, without leading zeros: there is one text for each.
-pub(super) fn plain(text: &str) -> Option<u32> {
-    let is_plain =
-        text == "0" || (!text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit()));
-    is_plain.then(|| text.parse().ok()).flatten()
-}

@@ -1,8 +1,11 @@
 //! Refills: tokens added to a bucket, and the time they were added. Buckets with schedules and quotas have more: tokens
 //! are taken off as well, quotas are restored, and it is said until when that holds.
 
-use super::{Checked, Context, key::Bucket, number::integer, require, update};
-use crate::contract::{Assignment, AttributeValue, Change, Condition, Test, UpdateItem};
+use super::{Checked, Context, number::integer, require, update};
+use crate::{
+    contract::{Assignment, AttributeValue, Change, Condition, Test, UpdateItem},
+    limiter::key::Bucket,
+};
 
 /// How far a refill may be ahead of the batch, in milliseconds: clocks differ.
 const AHEAD: u64 = 60_000;

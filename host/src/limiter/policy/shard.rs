@@ -1,14 +1,16 @@
 //! Shards: how many a bucket has, and new ones.
 
 use super::{
-    Checked, Context, Policy,
-    key::{self, Bucket, Shard, consists_of},
+    Checked, Context, Policy, extent,
     number::integer,
     require,
     update::{self, check_conditions, check_name, text_of},
     usage::KEYS,
 };
-use crate::contract::{Assignment, AttributeValue, Change, Condition, PutItem, Test, UpdateItem};
+use crate::{
+    contract::{Assignment, AttributeValue, Change, Condition, PutItem, Test, UpdateItem},
+    limiter::key::{Bucket, Shard, consists_of},
+};
 use serde_json::value::RawValue;
 use std::{
     borrow::Cow,
@@ -125,7 +127,7 @@ fn check_place(shard: Shard<'_>, count: i128, context: &Context<'_>) -> Checked 
 /// A new shard. Attributes that nobody reads here are those of shard 0, whatever they are.
 pub(super) fn check_new(put: &PutItem, context: &Context<'_>) -> Checked {
     let key = put.key().ok_or("the item has no key")?;
-    key::check_length(&key)?;
+    extent::check_key(&key)?;
     let bucket = Bucket::of(&key);
     let further = |bucket: &Bucket<'_>| bucket.shard.is_some_and(|shard| shard.number > 0);
     let bucket = bucket

@@ -1,6 +1,6 @@
 //! Bounds that hold for every update of an item, whatever its purpose.
 
-use super::{Checked, key, require};
+use super::{Checked, extent, require};
 use crate::contract::{Assignment, AttributeValue, Change, Condition, Test, UpdateItem};
 use std::collections::HashSet;
 
@@ -22,7 +22,7 @@ pub(super) fn check(update: &UpdateItem) -> Checked {
         assignments,
         conditions,
     } = update;
-    key::check_length(key)?;
+    extent::check_key(key)?;
     require(
         !assignments.is_empty() && assignments.len() + conditions.len() <= MOST_CHANGES,
         format_args!("it has no assignment, or more than {MOST_CHANGES} attributes"),

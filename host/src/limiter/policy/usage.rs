@@ -1,12 +1,10 @@
 //! Usage: counters, texts and watermarks of snapshots.
 
-use super::{
-    Checked, Context,
-    key::{Snapshot, consists_of},
-    number::{integer, plain},
-    require, update,
+use super::{Checked, Context, number::integer, require, update};
+use crate::{
+    contract::{Assignment, AttributeValue, Change, Condition, Test, UpdateItem},
+    limiter::key::{Snapshot, consists_of, plain},
 };
-use crate::contract::{Assignment, AttributeValue, Change, Condition, Test, UpdateItem};
 use std::collections::BTreeSet;
 
 /// Length of a watermark, in bytes: two numbers of 60 digits, the longest that have one.

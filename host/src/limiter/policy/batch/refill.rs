@@ -5,8 +5,9 @@ use crate::{
     contract::{Assignment, AttributeValue, Change, Test, UpdateItem, Write},
     limiter::{
         evidence::{Bucket, Evidence, Limit, Lump, Span, Subject, WRITE_LIMIT},
+        key,
         policy::{
-            Checked, Context, key,
+            Checked, Context,
             number::integer,
             refill::{Field, LAST_REFILL, field, set},
             require,

@@ -5,7 +5,8 @@ use crate::{
     contract::{Assignment, AttributeValue, Change, PutItem, Test, UpdateItem, Write},
     limiter::{
         evidence::{Bucket, BucketId, Evidence, Subject, WRITE_LIMIT, integer},
-        policy::{Checked, key, require, shard::number},
+        key,
+        policy::{Checked, require, shard::number},
     },
 };
 use serde_json::{Value, value::RawValue};

@@ -5,13 +5,8 @@ use crate::{
     contract::{Assignment, AttributeValue, Change, UpdateItem, Write},
     limiter::{
         evidence::{Consumed, Evidence, Slot, Subject, Usage, UsageId},
-        policy::{
-            Breach, Checked, Context, breach_of,
-            key::Snapshot,
-            number::{integer, plain},
-            require,
-            usage::WATERMARK,
-        },
+        key::{Snapshot, plain},
+        policy::{Breach, Checked, Context, breach_of, number::integer, require, usage::WATERMARK},
     },
 };
 use std::collections::{BTreeMap, HashMap, HashSet};

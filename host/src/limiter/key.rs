@@ -1,70 +1,44 @@
-//! Which keys of the table a plan may name: those of buckets and of usage snapshots, no part of them empty.
+//! The keys of buckets and of usage snapshots, and what they stand for (rules: "Keys"). No part of them is empty.
 
-use super::{Checked, number::plain, require};
 use crate::contract::Key;
 
-/// Bounds of DynamoDB, in bytes.
-const LONGEST_PK: usize = 2048;
-const LONGEST_SK: usize = 1024;
-
-/// Passes if the table can have such a key.
-pub(in crate::limiter) fn check_length(key: &Key) -> Checked {
-    require(
-        key.pk.len() <= LONGEST_PK && key.sk.len() <= LONGEST_SK,
-        format_args!(
-            "its key is longer than {LONGEST_PK} bytes of PK and {LONGEST_SK} bytes of SK"
-        ),
-    )
-}
-
 /// What a key stands for.
-pub(in crate::limiter) enum Place<'k> {
+pub(super) enum Place<'k> {
     Bucket(Bucket<'k>),
     Snapshot(Snapshot<'k>),
 }
 
 /// A bucket, or a shard of one.
-pub(in crate::limiter) struct Bucket<'k> {
-    pub(in crate::limiter) namespace: Option<&'k str>,
-    pub(in crate::limiter) entity: &'k str,
-    pub(in crate::limiter) resource: &'k str,
+pub(super) struct Bucket<'k> {
+    pub(super) namespace: Option<&'k str>,
+    pub(super) entity: &'k str,
+    pub(super) resource: &'k str,
     /// Which shard; none of a bucket that has no shards.
-    pub(in crate::limiter) shard: Option<Shard<'k>>,
+    pub(super) shard: Option<Shard<'k>>,
 }
 
 /// A shard's number, and the text it was read from.
 #[derive(Clone, Copy)]
-pub(in crate::limiter) struct Shard<'k> {
-    pub(in crate::limiter) number: u32,
-    pub(in crate::limiter) text: &'k str,
+pub(super) struct Shard<'k> {
+    pub(super) number: u32,
+    pub(super) text: &'k str,
 }
 
 /// What one entity used of one resource in one window.
-pub(in crate::limiter) struct Snapshot<'k> {
-    pub(in crate::limiter) namespace: Option<&'k str>,
-    pub(in crate::limiter) entity: &'k str,
-    pub(in crate::limiter) resource: &'k str,
+pub(super) struct Snapshot<'k> {
+    pub(super) namespace: Option<&'k str>,
+    pub(super) entity: &'k str,
+    pub(super) resource: &'k str,
     /// The window's start.
-    pub(in crate::limiter) start: &'k str,
+    pub(super) start: &'k str,
 }
 
 impl<'k> Place<'k> {
     /// None where the key is that of something else, or of nothing.
-    pub(in crate::limiter) fn of(key: &'k Key) -> Option<Self> {
+    pub(super) fn of(key: &'k Key) -> Option<Self> {
         let (namespace, rest) = split_namespace(&key.pk)?;
         if let Some(parts) = rest.strip_prefix("BUCKET#") {
-            let (parts, shard) = parts.rsplit_once('#')?;
-            let (entity, resource) = parts.split_once('#')?;
-            return (namespace.is_some() && key.sk == "#STATE" && is_named(entity, resource))
-                .then_some(Self::Bucket(Bucket {
-                    namespace,
-                    entity,
-                    resource,
-                    shard: Some(Shard {
-                        number: plain(shard)?,
-                        text: shard,
-                    }),
-                }));
+            return Bucket::of_shard(namespace?, parts, &key.sk).map(Self::Bucket);
         }
         let entity = rest.strip_prefix("ENTITY#")?;
         if let Some(resource) = key.sk.strip_prefix("#BUCKET#") {
@@ -86,8 +60,23 @@ impl<'k> Place<'k> {
 }
 
 impl<'k> Bucket<'k> {
+    /// A shard, by what follows `BUCKET#` in its partition key.
+    pub(super) fn of_shard(namespace: &'k str, parts: &'k str, sk: &str) -> Option<Self> {
+        let (parts, shard) = parts.rsplit_once('#')?;
+        let (entity, resource) = parts.split_once('#')?;
+        (sk == "#STATE" && is_named(entity, resource)).then_some(Self {
+            namespace: Some(namespace),
+            entity,
+            resource,
+            shard: Some(Shard {
+                number: plain(shard)?,
+                text: shard,
+            }),
+        })
+    }
+
     /// None where the key is not a bucket's.
-    pub(in crate::limiter) fn of(key: &'k Key) -> Option<Self> {
+    pub(super) fn of(key: &'k Key) -> Option<Self> {
         match Place::of(key)? {
             Place::Bucket(bucket) => Some(bucket),
             Place::Snapshot(_) => None,
@@ -97,7 +86,7 @@ impl<'k> Bucket<'k> {
 
 impl<'k> Snapshot<'k> {
     /// None where the key is not a snapshot's.
-    pub(in crate::limiter) fn of(key: &'k Key) -> Option<Self> {
+    pub(super) fn of(key: &'k Key) -> Option<Self> {
         match Place::of(key)? {
             Place::Snapshot(snapshot) => Some(snapshot),
             Place::Bucket(_) => None,
@@ -110,7 +99,7 @@ fn is_named(entity: &str, resource: &str) -> bool {
 }
 
 /// The namespace, if the key has one, and what follows it. None where it is empty.
-fn split_namespace(pk: &str) -> Option<(Option<&str>, &str)> {
+pub(super) fn split_namespace(pk: &str) -> Option<(Option<&str>, &str)> {
     match pk.split_once('/') {
         Some(("", _)) => None,
         Some((namespace, rest)) if !namespace.contains('#') => Some((Some(namespace), rest)),
@@ -140,9 +129,16 @@ fn is_time(text: &str) -> bool {
 }
 
 /// Whether a text consists of these parts, and of nothing else.
-pub(in crate::limiter) fn consists_of(text: &str, parts: &[&str]) -> bool {
+pub(super) fn consists_of(text: &str, parts: &[&str]) -> bool {
     parts
         .iter()
         .try_fold(text, |rest, part| rest.strip_prefix(part))
         == Some("")
+}
+
+/// A number written in digits only, without leading zeros: there is one text for each.
+pub(super) fn plain(text: &str) -> Option<u32> {
+    let is_plain =
+        text == "0" || (!text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit()));
+    is_plain.then(|| text.parse().ok()).flatten()
 }
