@@ -128,6 +128,11 @@ fn is_time(text: &str) -> bool {
         })
 }
 
+/// The limit and the field that an attribute `b_{limit}_{field}` of a bucket is of. A limit may have `_` in it.
+pub(super) fn limit_attribute(name: &str) -> Option<(&str, &str)> {
+    name.strip_prefix("b_")?.rsplit_once('_')
+}
+
 /// Whether a text consists of these parts, and of nothing else.
 pub(super) fn consists_of(text: &str, parts: &[&str]) -> bool {
     parts

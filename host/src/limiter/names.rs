@@ -3,7 +3,7 @@
 //! Equal names have equal codes, in keys and attributes alike, so that a plan for a batch with codes has the shape of
 //! the real one.
 
-use super::evidence::WRITE_LIMIT;
+use super::{evidence::WRITE_LIMIT, key::limit_attribute};
 use serde_json::{Map, Value};
 use std::hash::{BuildHasher, RandomState};
 
@@ -54,10 +54,7 @@ impl Codes {
 
     /// `b_{limit}_{field}`, with the code of the limit.
     fn attribute(&self, name: &str) -> String {
-        match name
-            .strip_prefix("b_")
-            .and_then(|rest| rest.rsplit_once('_'))
-        {
+        match limit_attribute(name) {
             Some((limit, field)) if limit != WRITE_LIMIT => {
                 format!("b_{}_{field}", self.code(limit))
             }

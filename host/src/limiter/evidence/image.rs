@@ -1,6 +1,7 @@
 //! An item as a record shows it, as far as a plan is held against it.
 
 use super::{json::Json, number::integer, schedule::Effects};
+use crate::limiter::key::limit_attribute;
 use std::borrow::Cow;
 
 /// Which of a record's images.
@@ -197,7 +198,7 @@ fn number(value: &mut Json<'_>) -> Option<i128> {
 /// Splits `b_{limit}_{field}` at the last `_`; the limit is not empty.
 fn limit_field(name: Cow<'_, str>) -> Option<(Cow<'_, str>, Field)> {
     fn split(name: &str) -> Option<(&str, Field)> {
-        let (limit, suffix) = name.strip_prefix("b_")?.rsplit_once('_')?;
+        let (limit, suffix) = limit_attribute(name)?;
         let field = Field::of(suffix)?;
         (!limit.is_empty()).then_some((limit, field))
     }

@@ -15,7 +15,7 @@ use super::{Breach, Checked, Context, breach_of, breach_of_read, require};
 use crate::{
     contract::{Operation, Plan, Purpose, Write},
     limiter::{
-        evidence::{Evidence, Subject},
+        evidence::{Bucket, BucketId, Evidence, Subject},
         key::Place,
     },
 };
@@ -129,6 +129,21 @@ fn check_records(
             other.copied().unwrap_or_default()
         ),
     )
+}
+
+/// The bucket with that PK and SK, if the records that a write accounts for are about it.
+fn bucket_of<'c>(
+    write: &Write,
+    (pk, sk): (&str, &str),
+    evidence: &'c Evidence<'c>,
+) -> Result<(BucketId, &'c Bucket<'c>), String> {
+    let (id, found) = evidence.bucket(pk, sk).ok_or(NOT_OF_THE_BATCH)?;
+    check_records(
+        write,
+        evidence,
+        |subject| matches!(subject, Subject::Bucket { bucket, .. } if bucket == id),
+    )?;
+    Ok((id, found))
 }
 
 /// Windows that may fall together in one snapshot.

@@ -4,7 +4,7 @@
 use super::{Checked, Context, number::integer, require, update};
 use crate::{
     contract::{Assignment, AttributeValue, Change, Condition, Test, UpdateItem},
-    limiter::key::Bucket,
+    limiter::key::{Bucket, limit_attribute},
 };
 
 /// How far a refill may be ahead of the batch, in milliseconds: clocks differ.
@@ -112,7 +112,7 @@ pub(super) fn field(attribute: &str) -> Option<Field<'_>> {
         LAST_REFILL => Some(Field::LastRefill),
         VALID_UNTIL => Some(Field::ValidUntil),
         _ => {
-            let (limit, field) = attribute.strip_prefix("b_")?.rsplit_once('_')?;
+            let (limit, field) = limit_attribute(attribute)?;
             (!limit.is_empty()).then_some(Field::Limit(limit, field))
         }
     }

@@ -1,10 +1,10 @@
 //! Refills: of buckets of the batch, with no more tokens than time has brought or a reset restores, and the image lacks.
 
-use super::{NOT_OF_THE_BATCH, check_records};
+use super::bucket_of;
 use crate::{
     contract::{Assignment, AttributeValue, Change, Test, UpdateItem, Write},
     limiter::{
-        evidence::{Bucket, Evidence, Limit, Lump, Span, Subject, WRITE_LIMIT},
+        evidence::{Bucket, Evidence, Limit, Lump, Span, WRITE_LIMIT},
         key,
         policy::{
             Checked, Context,
@@ -49,14 +49,7 @@ pub(super) fn check(
     evidence: &Evidence<'_>,
 ) -> Checked {
     let of = key::Bucket::of(&update.key).ok_or("it is not a bucket")?;
-    let (id, bucket) = evidence
-        .bucket(&update.key.pk, &update.key.sk)
-        .ok_or(NOT_OF_THE_BATCH)?;
-    check_records(
-        write,
-        evidence,
-        |subject| matches!(subject, Subject::Bucket { bucket, .. } if bucket == id),
-    )?;
+    let (_, bucket) = bucket_of(write, (&update.key.pk, &update.key.sk), evidence)?;
     let shards = match of.shard {
         Some(_) => shards_of(bucket).ok_or("its images have no shard count to divide by")?,
         None => Span { least: 1, most: 1 },

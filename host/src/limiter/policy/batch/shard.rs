@@ -1,10 +1,10 @@
 //! Shards: doublings of buckets of the batch, and what brings their rises to the other shards.
 
-use super::{NOT_OF_THE_BATCH, check_records};
+use super::bucket_of;
 use crate::{
     contract::{Assignment, AttributeValue, Change, PutItem, Test, UpdateItem, Write},
     limiter::{
-        evidence::{Bucket, BucketId, Evidence, Subject, WRITE_LIMIT, integer},
+        evidence::{Bucket, BucketId, Evidence, WRITE_LIMIT, integer},
         key,
         policy::{Checked, require, shard::number},
     },
@@ -76,8 +76,7 @@ impl<'c> Shards<'c> {
     /// Passes if a record of the batch tells of a rise to that count.
     pub(super) fn check_count(&self, write: &Write, update: &UpdateItem) -> Checked {
         let of = key::Bucket::of(&update.key).ok_or("it is not a sharded bucket")?;
-        let (pk, sk) = first_shard(&of, &update.key.sk);
-        let (_, bucket) = self.bucket(write, &pk, sk)?;
+        let (_, bucket) = self.bucket(write, &first_shard(&of), &update.key.sk)?;
         let set = update.assignments.iter().find_map(set_count);
         check_rise(bucket, set)
     }
@@ -86,8 +85,7 @@ impl<'c> Shards<'c> {
     pub(super) fn check_new(&mut self, write: &Write, put: &PutItem) -> Checked {
         let key = put.key().ok_or("the item has no key")?;
         let of = key::Bucket::of(&key).ok_or("it is not a sharded bucket")?;
-        let (pk, sk) = first_shard(&of, &key.sk);
-        let (id, bucket) = self.bucket(write, &pk, sk)?;
+        let (id, bucket) = self.bucket(write, &first_shard(&of), &key.sk)?;
         let count = put
             .item
             .iter()
@@ -116,21 +114,14 @@ impl<'c> Shards<'c> {
         pk: &str,
         sk: &str,
     ) -> Result<(BucketId, &'c Bucket<'c>), String> {
-        let (id, found) = self.evidence.bucket(pk, sk).ok_or(NOT_OF_THE_BATCH)?;
-        check_records(
-            write,
-            self.evidence,
-            |subject| matches!(subject, Subject::Bucket { bucket, .. } if bucket == id),
-        )?;
-        Ok((id, found))
+        bucket_of(write, (pk, sk), self.evidence)
     }
 }
 
-/// The key of the same bucket's shard 0.
-fn first_shard<'k>(of: &key::Bucket<'_>, sk: &'k str) -> (String, &'k str) {
+/// The partition key of the same bucket's shard 0; its sort key is that of every shard.
+fn first_shard(of: &key::Bucket<'_>) -> String {
     let namespace = of.namespace.unwrap_or_default();
-    let pk = format!("{namespace}/BUCKET#{}#{}#0", of.entity, of.resource);
-    (pk, sk)
+    format!("{namespace}/BUCKET#{}#{}#0", of.entity, of.resource)
 }
 
 fn set_count(assignment: &Assignment) -> Option<i128> {
@@ -191,10 +182,7 @@ impl<'c> Template<'c> {
     }
 
     fn role(&self, name: &str) -> Attribute<'_> {
-        let limit = name
-            .strip_prefix("b_")
-            .and_then(|name| name.rsplit_once('_'));
-        match (name, limit) {
+        match (name, key::limit_attribute(name)) {
             ("PK" | "SK" | "GSI2SK" | "GSI3SK" | "GSI4SK" | "shard_count", _) => Attribute::Own,
             (_, Some((limit, "tk"))) => {
                 match self.attributes.get(format!("b_{limit}_cp").as_str()) {
