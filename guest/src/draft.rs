@@ -8,6 +8,7 @@ use crate::{
     schema::key::BucketKey,
 };
 use alloc::{
+    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -110,6 +111,14 @@ impl Draft {
     /// Notes that a record, or a part of it, could not be used.
     pub fn reject(&mut self, record: u32, reason: String) {
         self.plan.rejects.push(Reject { record, reason });
+    }
+
+    /// Notes that a record could not be used, and says what that stopped.
+    pub fn reject_aloud(&mut self, scope: Scope, record: u32, stopped: &str, reason: String) {
+        self.error_line(Level::Warning, scope, format!("Error {stopped}: {reason}"))
+            .number("record_index", record)
+            .log();
+        self.reject(record, reason);
     }
 
     /// Notes that a part of a bucket's change could not be used.

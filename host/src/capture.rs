@@ -6,8 +6,7 @@
 use crate::{
     aws,
     contract::Batch,
-    digest::{hex, sha256},
-    event,
+    digest, event,
     limiter::names::Codes,
     location::Location,
     notice::Notice,
@@ -83,7 +82,7 @@ impl Sampler {
         let Some(kept) = kept else {
             return;
         };
-        let digest = hex(sha256(&kept).get(..8).unwrap_or_default());
+        let digest = digest::beginning(&kept, 8);
         let name = format!("batch-{}-{digest}.json", origins.now);
         let (request_id, to) = (origins.request_id, self.capture.to.to_string());
         match self.store(&name, kept).await {

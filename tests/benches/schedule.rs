@@ -69,7 +69,7 @@ fn evaluate(
     (
         parameters,
         resets.last_edge(NOW),
-        boundary(schedule, resets, NOW),
+        boundary(Some(schedule), Some(resets), NOW),
     )
 }
 

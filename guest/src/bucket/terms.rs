@@ -2,7 +2,7 @@
 
 use crate::{
     decimal::{EpochMs, MilliTokens, NotAnInteger, integer},
-    schedule::{Decoded, Decoder, Resets, Schedule},
+    schedule::{self, Decoded, Decoder, Resets, Schedule},
     schema::{
         bucket::NO_SCHEDULE,
         image::{Image, Limit, Timed},
@@ -164,11 +164,7 @@ impl Times {
 
     /// Until when what is known at `now` holds; none where nothing changes.
     pub fn boundary(&self, now: EpochMs) -> Option<EpochMs> {
-        let schedule = self.schedule.as_ref();
-        let resets = self.resets.as_ref();
-        let change = schedule.and_then(|schedule| schedule.next_change(now));
-        let reset = resets.and_then(|resets| resets.next_boundary(now));
-        change.into_iter().chain(reset).min()
+        schedule::boundary(self.schedule.as_deref(), self.resets.as_deref(), now)
     }
 
     /// Whether both are the very same schedules.

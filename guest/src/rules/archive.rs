@@ -82,13 +82,8 @@ fn events<'a>(
         match extract(index, record, has_namespace, draft) {
             Ok(event) => events.extend(event),
             Err(problem) => {
-                let message =
-                    format!("Error extracting audit event from record {index}: {problem}");
-                draft
-                    .error_line(Level::Warning, Scope::Archiver, message)
-                    .number("record_index", index)
-                    .log();
-                draft.reject(index, problem);
+                let stopped = format!("extracting audit event from record {index}");
+                draft.reject_aloud(Scope::Archiver, index, &stopped, problem);
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     schedule::Decoder,
     settings::{Correction, Settings},
 };
-use alloc::{format, string::String, vec::Vec};
+use alloc::{string::String, vec::Vec};
 
 /// The changes of buckets among the records. What cannot be understood is logged and rejected.
 pub fn changes<'a>(
@@ -34,12 +34,7 @@ pub fn changes<'a>(
                 changes.push(change);
             }
             Err(problem) => {
-                let message = format!("Error processing record: {problem}");
-                draft
-                    .error_line(Level::Warning, Scope::Processor, message)
-                    .number("record_index", index)
-                    .log();
-                draft.reject(index, problem);
+                draft.reject_aloud(Scope::Processor, index, "processing record", problem);
             }
         }
     }

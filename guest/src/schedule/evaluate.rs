@@ -179,9 +179,14 @@ impl Resets {
 
 /// Until when what is known at `now` holds: the next change of parameters or the next reset. None where there is
 /// neither a schedule nor resets.
-pub fn boundary(schedule: &Schedule, resets: &Resets, now: EpochMs) -> Option<EpochMs> {
-    let change = schedule.next_change(now);
-    change.into_iter().chain(resets.next_boundary(now)).min()
+pub fn boundary(
+    schedule: Option<&Schedule>,
+    resets: Option<&Resets>,
+    now: EpochMs,
+) -> Option<EpochMs> {
+    let change = schedule.and_then(|schedule| schedule.next_change(now));
+    let reset = resets.and_then(|resets| resets.next_boundary(now));
+    change.into_iter().chain(reset).min()
 }
 
 /// The minute in which the run of matching minutes begins that is under way or was the last.

@@ -25,7 +25,7 @@ fn evaluate(text: &str, zone: &str, now: &str) -> ((i128, i128, i128), EpochMs) 
     let schedule = decode(text, zone).unwrap();
     let now = utc(now);
     let found = schedule.at(BASE, now);
-    let boundary = boundary(&schedule, &Resets::default(), now).unwrap();
+    let boundary = boundary(Some(&schedule), Some(&Resets::default()), now).unwrap();
     ((found.capacity.0, found.amount.0, found.period), boundary)
 }
 
@@ -309,7 +309,7 @@ fn a_reset_is_where_a_run_of_matching_minutes_begins() {
         let resets = decode_resets(text, zone).unwrap();
         let now = utc(now);
         let found = (
-            boundary(&Schedule::default(), &resets, now),
+            boundary(Some(&Schedule::default()), Some(&resets), now),
             resets.last_edge(now),
         );
         assert_eq!(
@@ -326,11 +326,11 @@ fn the_nearer_of_change_and_reset_is_the_boundary() {
     let schedule = decode("1h9-17w1-5s500", zone).unwrap();
     let resets = decode_resets("1m0h0", zone).unwrap();
     assert_eq!(
-        boundary(&schedule, &resets, now),
+        boundary(Some(&schedule), Some(&resets), now),
         Some(utc("2024-05-15T15:00"))
     );
     assert_eq!(
-        boundary(&Schedule::default(), &Resets::default(), now),
+        boundary(Some(&Schedule::default()), Some(&Resets::default()), now),
         None
     );
 }
@@ -521,7 +521,7 @@ fn no_instant_is_too_far() {
     for now in [i128::MIN, -1, 0, i128::from(u64::MAX), i128::MAX] {
         let now = EpochMs(now);
         assert_eq!(schedule.at(BASE, now), BASE);
-        assert!(boundary(&schedule, &resets, now).is_some());
+        assert!(boundary(Some(&schedule), Some(&resets), now).is_some());
         resets.last_edge(now);
     }
 }

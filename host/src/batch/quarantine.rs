@@ -3,13 +3,12 @@
 use super::run::Run;
 use crate::{
     contract::{OnConflict, Operation, PutObject},
-    digest::hex,
+    digest,
     event::{BatchIndex, Records},
     notice::Notice,
     store::{Kind, Request, Written},
 };
 use serde_json::{Value, value::RawValue};
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 impl Run<'_> {
@@ -79,12 +78,9 @@ fn line(records: &Records<'_>, record: BatchIndex, reasons: &[Arc<str>]) -> Stri
 /// A name made of the content and the first record, so that a redelivery finds the object there.
 fn key(first: Option<String>, body: &str) -> String {
     let first = first.filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
-    let digest = Sha256::digest(body);
-    format!(
-        "quarantine/{}-{}.jsonl.gz",
-        first.as_deref().unwrap_or("unnumbered"),
-        hex(digest.get(..8).unwrap_or_default())
-    )
+    let first = first.as_deref().unwrap_or("unnumbered");
+    let digest = digest::beginning(body.as_bytes(), 8);
+    format!("quarantine/{first}-{digest}.jsonl.gz")
 }
 
 fn request(key: String, body: String) -> Request {

@@ -2,7 +2,7 @@
 //! equal content counts as stored; other content stays, and the new object's name gets a digest of its own content.
 
 use super::{Failure, Written, effort::Watch};
-use crate::{contract::PutObject, digest::hex};
+use crate::{contract::PutObject, digest};
 use aws_sdk_s3::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
@@ -10,7 +10,6 @@ use aws_sdk_s3::{
 };
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use sha2::{Digest, Sha256};
 use std::io::Write;
 
 /// The call, by its name in the service's API.
@@ -121,8 +120,7 @@ impl Store<'_> {
 
     /// Puts the object under a name with its content's digest: what is there already is the same.
     async fn put_by_content(&self, key: &str) -> Result<String, Failure> {
-        let digest = Sha256::digest(&self.packed);
-        let key = with_digest(key, &hex(digest.get(..16).unwrap_or_default()));
+        let key = with_digest(key, &digest::beginning(&self.packed, 16));
         match self.put_if_free(&key).await? {
             Place::Stored => Ok(key),
             Place::Taken => match self.content(&key).await? {

@@ -3,9 +3,8 @@
 //! CloudWatch cuts or refuses an event that is longer than its limit. Without a bucket, a line can be the only copy of a
 //! record, so a long line is written as numbered parts, each a line of its own. Their pieces in order are the line.
 
-use crate::digest::hex;
+use crate::digest;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 /// The maximum length of a line in bytes, line feed included: CloudWatch's limit in accounts of any age, less what it counts for the event itself.
 pub(super) const MAX_BYTES: usize = 256 * 1024 - 26;
@@ -22,7 +21,7 @@ pub(super) fn of(line: String, head: impl FnOnce() -> String) -> Vec<String> {
         return vec![line];
     }
     let head = head();
-    let line_id = hex(Sha256::digest(&line).get(..8).unwrap_or_default());
+    let line_id = digest::beginning(line.as_bytes(), 8);
     let pieces = pieces(&line, MAX_BYTES.saturating_sub(head.len() + FIELDS));
     let parts = pieces.len();
     let part = |(piece, part): (&str, usize)| {
@@ -111,7 +110,7 @@ mod tests {
     #[test]
     fn the_parts_of_one_line_have_one_id_which_is_its_digest() {
         let line = "y".repeat(MAX_BYTES);
-        let digest = hex(&Sha256::digest(&line)[..8]);
+        let digest = digest::hex(&digest::sha256(line.as_bytes())[..8]);
         for part in of(line, head) {
             let part: Value = serde_json::from_str(&part).unwrap();
             assert_eq!(part["line_id"], digest.as_str());
