@@ -34,7 +34,11 @@ impl Failed {
         let subject = match (item(&write.operation), &write.operation) {
             (Some(key), operation) => Subject::Item {
                 key,
-                limits: limits(operation),
+                // Every write of every batch comes by here, and only the line of usage names limits.
+                limits: match write.purpose {
+                    Purpose::Usage => limits(operation),
+                    _ => String::new(),
+                },
             },
             (None, Operation::PutObject(object)) => Subject::Object(object.key.clone()),
             (None, _) => Subject::Unknown,
